@@ -1,0 +1,32 @@
+"""Results of first passes, so that the next click on the same object costs one decode."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from sam2_serving.engine.embeddings import EmbeddingKey
+from sam2_serving.model import Prediction, Prompts
+
+FirstPassKey = tuple[EmbeddingKey, Prompts]
+
+
+class FirstPasses:
+    """The latest first passes, least recently used out first.
+
+    Used by the device thread only. What it holds equals what a new first pass would give, so
+    that nothing depends on whether it was still there.
+    """
+
+    def __init__(self, limit: int = 256) -> None:
+        self._limit = limit
+        self._predictions: OrderedDict[FirstPassKey, Prediction] = OrderedDict()
+
+    def get_or_make(self, key: FirstPassKey, make: Callable[[], Prediction]) -> Prediction:
+        """Return the remembered first pass, or make and remember it."""
+        if key not in self._predictions:
+            self._predictions[key] = make()
+            if len(self._predictions) > self._limit:
+                self._predictions.popitem(last=False)
+        self._predictions.move_to_end(key)
+        return self._predictions[key]

@@ -1,0 +1,79 @@
+"""The platform's wire form of a mask: an origin and base64(zlib(PNG of the tight mask))."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import zlib
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from sam2_serving.masks.boxes import tight_box
+
+MAX_BITMAP_BYTES = 256 * 1024 * 1024
+"""A decompressed bitmap larger than this is taken for an attack, not a mask."""
+
+
+def encode_bitmap(mask: npt.NDArray[np.bool_]) -> tuple[tuple[int, int], str] | None:
+    """Encode a mask for the platform.
+
+    Args:
+        mask: bool HxW.
+
+    Returns:
+        ((x, y) of the tight mask's top left pixel, base64 text), or None for an empty mask.
+    """
+    box = tight_box(mask)
+    if box is None:
+        return None
+    x0, y0, x1, y1 = (int(side) for side in box)
+    picture = Image.fromarray(mask[y0:y1, x0:x1].astype(np.uint8), mode="P")
+    picture.putpalette([0, 0, 0, 255, 255, 255])
+    png = io.BytesIO()
+    # A palette with a transparent entry, as the platform's own tools write it: every client can
+    # read it, whether it looks at the colour or at the alpha channel.
+    picture.save(png, format="PNG", transparency=0, bits=1, compress_level=1)
+    return (x0, y0), base64.b64encode(zlib.compress(png.getvalue(), 1)).decode("ascii")
+
+
+def decode_bitmap(data: str) -> npt.NDArray[np.bool_]:
+    """Decode the text that `encode_bitmap` or the platform made.
+
+    Args:
+        data: base64 of a PNG, compressed with zlib or not.
+
+    Returns:
+        bool HxW: alpha > 0 where the PNG has transparency, else any non-zero colour.
+
+    Raises:
+        ValueError: the text is not base64, or what it holds is no readable PNG, or it is huge.
+    """
+    try:
+        packed = base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("The bitmap is not valid base64.") from error
+    png = packed if packed.startswith(b"\x89PNG") else _inflate(packed)
+    try:
+        with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
+            if picture.width * picture.height > MAX_BITMAP_BYTES:
+                raise ValueError("The bitmap is too large.")
+            if picture.has_transparency_data:
+                return np.asarray(picture.convert("RGBA"))[..., 3] > 0
+            pixels = np.asarray(picture)
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError("The bitmap does not hold a readable PNG.") from error
+    return np.asarray(pixels.any(axis=2) if pixels.ndim == 3 else pixels > 0)
+
+
+def _inflate(packed: bytes) -> bytes:
+    stream = zlib.decompressobj()
+    try:
+        png = stream.decompress(packed, MAX_BITMAP_BYTES)
+    except zlib.error as error:
+        raise ValueError("The bitmap is neither a PNG nor zlib data.") from error
+    if stream.unconsumed_tail:
+        raise ValueError("The bitmap is too large.")
+    return png

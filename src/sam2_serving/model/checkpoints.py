@@ -1,0 +1,162 @@
+"""Read checkpoint files safely and recognise which network their tensors belong to."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from sam2.modeling.sam2_base import SAM2Base
+
+from sam2_serving.model.errors import CheckpointError
+from sam2_serving.model.network import CONFIG_NAMES, build_network, network_config
+
+StateDict = dict[str, torch.Tensor]
+
+
+class Signature(NamedTuple):
+    """What tells one packaged network from another, read off the tensor shapes."""
+
+    embed_dim: int
+    blocks: int
+    d_model: int
+    is_2_1: bool
+
+
+def load_checkpoint(path: str | Path) -> tuple[SAM2Base, str]:
+    """Load a checkpoint into the network that its tensor shapes belong to.
+
+    Args:
+        path: `.safetensors`, or a file of `torch.save` that holds the state dict itself or
+            under the key `model` or `state_dict`. Only tensors are ever unpickled.
+
+    Returns:
+        (network in float32 on the CPU, name of its packaged config).
+
+    Raises:
+        CheckpointError: missing file, no checkpoint, not a SAM 2 one, or keys do not fit.
+    """
+    path = Path(path)
+    state = read_state_dict(path)
+    config_name = recognise(state)
+    network = build_network(config_name)
+    _fill(network, state, path.name, config_name)
+    return network, config_name
+
+
+def read_state_dict(path: Path) -> StateDict:
+    """Read the tensors of a checkpoint file, without running any code in it.
+
+    Raises:
+        CheckpointError: the file is missing, unreadable, or holds no tensors.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint file {path.name!r}.")
+    try:
+        if path.suffix == ".safetensors":
+            content: object = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path.name!r} holds more than tensors (or is damaged) and was not opened: "
+            "save only the state dict."
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, SafetensorError) as error:
+        raise CheckpointError(f"{path.name!r} is not a readable checkpoint file.") from error
+    return _unwrap(content, path.name)
+
+
+def _unwrap(content: object, name: str) -> StateDict:
+    for key in ("model", "state_dict"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{name!r} holds no state dict.")
+    state = {
+        key.removeprefix("module."): value
+        for key, value in content.items()
+        if isinstance(key, str) and isinstance(value, torch.Tensor)
+    }
+    if not state:
+        raise CheckpointError(f"{name!r} holds no tensors.")
+    return state
+
+
+def recognise(state: StateDict) -> str:
+    """Return the name of the packaged config whose network these tensors belong to.
+
+    Raises:
+        CheckpointError: no packaged SAM 2 network has tensors of these shapes.
+    """
+    found = _signature(state)
+    if found is None:
+        raise CheckpointError("These are not the weights of a SAM 2 or SAM 2.1 network.")
+    for name in CONFIG_NAMES:
+        if _config_signature(name) == found:
+            return name
+    raise CheckpointError(
+        f"No known SAM 2 network has an image encoder of width {found.embed_dim} with "
+        f"{found.blocks} blocks and {found.d_model} feature channels."
+    )
+
+
+def _signature(state: StateDict) -> Signature | None:
+    blocks = "image_encoder.trunk.blocks."
+    indices = {int(k.split(".")[3]) for k in state if k.startswith(blocks)}
+    patch = state.get("image_encoder.trunk.patch_embed.proj.weight")
+    no_mask = state.get("sam_prompt_encoder.no_mask_embed.weight")
+    if not indices or patch is None or no_mask is None or no_mask.ndim != 2:
+        return None
+    return Signature(
+        embed_dim=patch.shape[0],
+        blocks=len(indices),
+        d_model=no_mask.shape[1],
+        is_2_1="obj_ptr_tpos_proj.weight" in state,
+    )
+
+
+@lru_cache(maxsize=len(CONFIG_NAMES))
+def _config_signature(name: str) -> Signature:
+    model = network_config(name).model
+    trunk, neck = model.image_encoder.trunk, model.image_encoder.neck
+    return Signature(
+        embed_dim=trunk.embed_dim,
+        blocks=sum(trunk.get("stages", (2, 3, 16, 3))),  # Hiera's own default: base+
+        d_model=neck.d_model,
+        is_2_1=bool(model.get("proj_tpos_enc_in_obj_ptrs", False)),
+    )
+
+
+def _fill(network: SAM2Base, state: StateDict, name: str, config_name: str) -> None:
+    own = network.state_dict()
+    wrong = [k for k in own if k in state and own[k].shape != state[k].shape]
+    missing = [k for k in own if k not in state]
+    unexpected = [k for k in state if k not in own]
+    for kind, keys in (("lacks", missing), ("has unknown", unexpected), ("has misshapen", wrong)):
+        if keys:
+            shown = ", ".join(sorted(keys)[:3]) + (", ..." if len(keys) > 3 else "")
+            raise CheckpointError(
+                f"{name!r} looks like {config_name} but {kind} {len(keys)} tensors: {shown}."
+            )
+    network.load_state_dict({key: value.float() for key, value in state.items()})
+
+
+def fingerprint(network: SAM2Base) -> str:
+    """Return a hash of the weights: equal for equal weights, whatever file they came in."""
+    digest = hashlib.sha256()
+    for key, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{key}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().float().cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def parameter_count(network: SAM2Base) -> int:
+    """Return the number of trained numbers in the network."""
+    return sum(parameter.numel() for parameter in network.parameters())

@@ -1,0 +1,75 @@
+"""Devices and number formats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from sam2_serving.model.errors import DeviceError
+
+DtypeName = Literal["float32", "bfloat16", "float16"]
+
+DTYPES: dict[DtypeName, torch.dtype] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+_LARGE_ENOUGH_FOR_CPU_BFLOAT16 = 20_000_000
+"""Parameters from which bfloat16 beats float32 on a CPU with instructions for it (measured:
+docs/performance.md); below, casting costs more than it saves."""
+
+
+def resolve_device(name: str) -> torch.device:
+    """Turn `auto`, `cpu`, `cpu:0`, `cuda` or `cuda:N` into a device that is here.
+
+    Raises:
+        DeviceError: the name is none of these, or this machine has no such device.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(f"{name!r} is no device: use auto, cpu, cuda or cuda:N.") from error
+    if device.type == "cpu":
+        return torch.device("cpu")
+    if device.type != "cuda":
+        raise DeviceError(f"{name!r} is not supported: use auto, cpu, cuda or cuda:N.")
+    if (device.index or 0) >= torch.cuda.device_count():
+        raise DeviceError(f"There is no device {name!r} here; found {available_devices()}.")
+    return torch.device("cuda", device.index or 0)
+
+
+def available_devices() -> dict[str, str]:
+    """Return {device name: what to call it} of this machine, the best first."""
+    gpus = {
+        f"cuda:{index}": f"{torch.cuda.get_device_name(index)} (cuda:{index})"
+        for index in range(torch.cuda.device_count())
+    }
+    return gpus | {"cpu": "CPU"}
+
+
+def fast_dtype(device: torch.device, parameters: int) -> DtypeName:
+    """Return the number format that is expected to be the fastest for a network.
+
+    Args:
+        device: where it will run.
+        parameters: size of the network.
+    """
+    if device.type == "cuda":
+        major, _ = torch.cuda.get_device_capability(device)
+        return "bfloat16" if major >= 8 else "float16"
+    if parameters >= _LARGE_ENOUGH_FOR_CPU_BFLOAT16 and _cpu_has_bfloat16():
+        return "bfloat16"
+    return "float32"
+
+
+def _cpu_has_bfloat16() -> bool:
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags

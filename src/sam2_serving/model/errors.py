@@ -1,0 +1,13 @@
+"""What can go wrong while a model is made ready; each text is a sentence for a person."""
+
+
+class ModelError(Exception):
+    """Base of the errors of this package."""
+
+
+class CheckpointError(ModelError):
+    """A checkpoint cannot be used."""
+
+
+class DeviceError(ModelError):
+    """The device asked for is not here."""

@@ -1,0 +1,265 @@
+"""Segment one image: embed it once, then predict a mask for any prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from sam2.modeling.sam2_base import SAM2Base
+from sam2.utils.transforms import SAM2Transforms
+
+from sam2_serving.model.checkpoints import fingerprint
+from sam2_serving.model.devices import DTYPES, DtypeName
+from sam2_serving.model.prompts import Prompts, mask_to_logits
+
+Refine = Literal["single", "two_pass"]
+
+MASK_THRESHOLD = 0.0
+LOGIT_LIMIT = 32.0
+"""Low-resolution logits are clamped to +-32 before they are used as a prompt, as upstream does."""
+
+
+@dataclass(frozen=True)
+class ImageEmbedding:
+    """The image encoder's output: immutable, tied to no request, in the precision it is used in.
+
+    Attributes:
+        features: 1 x C x S/16 x S/16 for an input of S x S pixels.
+        high_res: the maps of 1 x C/8 x S/4 x S/4 and 1 x C/4 x S/8 x S/8.
+        image_size: (height, width) of the original image in pixels.
+    """
+
+    features: torch.Tensor
+    high_res: tuple[torch.Tensor, torch.Tensor]
+    image_size: tuple[int, int]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the tensors hold."""
+        return sum(tensor.nbytes for tensor in (self.features, *self.high_res))
+
+    def to(self, device: torch.device) -> ImageEmbedding:
+        """Return a copy on `device`; host copies are pinned where a GPU can use that."""
+        pin = device.type == "cpu" and self.features.is_cuda
+
+        def move(tensor: torch.Tensor) -> torch.Tensor:
+            moved = tensor.to(device)
+            return moved.pin_memory() if pin else moved
+
+        high_res = (move(self.high_res[0]), move(self.high_res[1]))
+        return ImageEmbedding(move(self.features), high_res, self.image_size)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One mask before the threshold.
+
+    Attributes:
+        logits: 1 x S/4 x S/4 float32, clamped to +-32.
+        predicted_iou: the network's own estimate of the mask's quality, 0 to 1.
+    """
+
+    logits: torch.Tensor
+    predicted_iou: float
+
+
+class SegmentationModel:
+    """A SAM 2 network on a device. Not thread-safe: one thread may use it at a time."""
+
+    def __init__(
+        self,
+        network: SAM2Base,
+        config_name: str,
+        device: torch.device,
+        dtype: DtypeName = "float32",
+        weights: str | None = None,
+    ) -> None:
+        """Take over `network` and move it to `device`.
+
+        Args:
+            network: as `build_network` or `load_checkpoint` gives it.
+            config_name: its packaged config.
+            device: where to run.
+            dtype: number format of the computation and of the embeddings; weights stay float32.
+            weights: fingerprint of the weights, if it is known already.
+        """
+        self.fingerprint = weights or fingerprint(network)
+        self.network = network.to(device).eval()
+        self.config_name = config_name
+        self.device = device
+        self.dtype = dtype
+        self._transforms = SAM2Transforms(self.input_size, MASK_THRESHOLD)
+
+    @property
+    def input_size(self) -> int:
+        """Side of the square that images are resized to, pixels."""
+        return int(self.network.image_size)
+
+    @property
+    def numeric_path(self) -> str:
+        """Name of everything that decides the last bits of an answer.
+
+        Answers with the same id are equal byte for byte; the id changes only when another model
+        is loaded.
+        """
+        return f"{self.device.type}-{self.dtype}-eager-{self.fingerprint[:12]}"
+
+    @torch.inference_mode()
+    def embed(self, image: npt.NDArray[np.uint8]) -> ImageEmbedding:
+        """Run the image encoder.
+
+        Args:
+            image: uint8 HxWx3, RGB, of any size.
+
+        Raises:
+            ValueError: the array is not such an image, or has no pixels.
+        """
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+            raise ValueError(f"Need a uint8 HxWx3 image, got {image.dtype} {image.shape}.")
+        pixels = self._transforms(np.ascontiguousarray(image))[None].to(self.device)
+        with self._autocast():
+            maps = self.network.forward_image(pixels)["backbone_fpn"][-3:]
+            coarsest = maps[2]
+            if self.network.directly_add_no_mem_embed:
+                coarsest = coarsest + self.network.no_mem_embed.reshape(1, -1, 1, 1)
+        fine, middle, features = (m.to(DTYPES[self.dtype]) for m in (maps[0], maps[1], coarsest))
+        return ImageEmbedding(features, (fine, middle), (image.shape[0], image.shape[1]))
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        embedding: ImageEmbedding,
+        prompts: Prompts,
+        previous: Prediction | None = None,
+    ) -> Prediction:
+        """Run the decoder once.
+
+        One click alone gives the best of three masks by predicted IoU; anything else gives the
+        single mask.
+
+        Args:
+            embedding: of this model.
+            prompts: not empty; its mask is used if `previous` is None.
+            previous: an earlier pass, whose logits become the mask prompt.
+
+        Raises:
+            ValueError: there is no prompt, or a mask prompt of another size than the image.
+        """
+        if prompts.is_empty:
+            raise ValueError("There is nothing to segment: give a click, a box or a mask.")
+        multimask = prompts.is_ambiguous and previous is None
+        mask_input = self._mask_input(prompts, embedding, previous)
+        with self._autocast():
+            sparse, dense = self.network.sam_prompt_encoder(
+                points=self._sparse_prompts(prompts, embedding.image_size),
+                boxes=None,
+                masks=mask_input,
+            )
+            logits, ious, _, _ = self.network.sam_mask_decoder(
+                image_embeddings=embedding.features,
+                image_pe=self.network.sam_prompt_encoder.get_dense_pe(),
+                sparse_prompt_embeddings=sparse,
+                dense_prompt_embeddings=dense,
+                multimask_output=multimask,
+                repeat_image=False,
+                high_res_features=list(embedding.high_res),
+            )
+        best = int(ious[0].argmax())
+        chosen = logits[0, best : best + 1].float().clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
+        return Prediction(chosen, float(ious[0, best]))
+
+    @torch.inference_mode()
+    def to_mask(self, prediction: Prediction, image_size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+        """Resize logits bilinearly to the image and threshold them.
+
+        Args:
+            prediction: of `predict`.
+            image_size: (height, width).
+
+        Returns:
+            bool HxW.
+        """
+        logits = F.interpolate(
+            prediction.logits[None], image_size, mode="bilinear", align_corners=False
+        )
+        mask: npt.NDArray[np.bool_] = (logits[0, 0] > MASK_THRESHOLD).cpu().numpy()
+        return mask
+
+    def _sparse_prompts(
+        self, prompts: Prompts, image_size: tuple[int, int]
+    ) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Return (1 x N x 2 network pixels, 1 x N labels): box corners are labelled 2 and 3."""
+        coordinates: list[tuple[float, float]] = []
+        labels: list[int] = []
+        if prompts.box is not None:
+            coordinates += [prompts.box[:2], prompts.box[2:]]
+            labels += [2, 3]
+        coordinates += [(point.x, point.y) for point in prompts.points]
+        labels += [int(point.positive) for point in prompts.points]
+        if not coordinates:
+            return None
+        height, width = image_size
+        scaled = torch.tensor([coordinates], dtype=torch.float32, device=self.device)
+        scaled[..., 0] /= width
+        scaled[..., 1] /= height
+        label_tensor = torch.tensor([labels], dtype=torch.int32, device=self.device)
+        return scaled * self.input_size, label_tensor
+
+    def _mask_input(
+        self, prompts: Prompts, embedding: ImageEmbedding, previous: Prediction | None
+    ) -> torch.Tensor | None:
+        if previous is not None:
+            return previous.logits[None]
+        if prompts.mask is None:
+            return None
+        if prompts.mask.shape != embedding.image_size:
+            raise ValueError(
+                f"The mask is {prompts.mask.shape}, the image is {embedding.image_size}."
+            )
+        logits = mask_to_logits(prompts.mask, self.input_size // 4)
+        return torch.from_numpy(logits)[None].to(self.device)
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self.dtype == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, DTYPES[self.dtype])
+
+
+RememberFirstPass = Callable[[Prompts, Callable[[], Prediction]], Prediction]
+
+
+def segment(
+    model: SegmentationModel,
+    embedding: ImageEmbedding,
+    prompts: Prompts,
+    refine: Refine = "two_pass",
+    remember: RememberFirstPass = lambda _, make: make(),
+) -> Prediction:
+    """Predict a mask as a pure function of image and prompts.
+
+    `two_pass`: the box and the first positive click make a first guess, whose logits then guide
+    all prompts together. `single`: all prompts at once. With a mask prompt, the mask takes the
+    place of the first guess.
+
+    Args:
+        model: the network.
+        embedding: the image, embedded by `model`.
+        prompts: not empty.
+        refine: one pass or two.
+        remember: given the prompts of the first pass and how to make it, returns it; for callers
+            that keep first passes from one click to the next.
+
+    Raises:
+        ValueError: there is no prompt.
+    """
+    if refine == "single" or prompts.mask is not None or prompts.is_empty:
+        return model.predict(embedding, prompts)
+    first_prompts = prompts.first_pass()
+    first = remember(first_prompts, lambda: model.predict(embedding, first_prompts))
+    return first if first_prompts == prompts else model.predict(embedding, prompts, first)

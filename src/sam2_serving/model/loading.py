@@ -1,0 +1,56 @@
+"""From a checkpoint file to a model that is ready to use."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from sam2_serving.model.agreement import measure_agreement, remembered_verdict
+from sam2_serving.model.checkpoints import load_checkpoint, parameter_count
+from sam2_serving.model.devices import DtypeName, fast_dtype, resolve_device
+from sam2_serving.model.image import SegmentationModel
+
+logger = logging.getLogger(__name__)
+
+
+def load_model(
+    checkpoint: str | Path,
+    device: str = "auto",
+    dtype: Literal["auto"] | DtypeName = "auto",
+    verdict_dir: Path | None = None,
+) -> SegmentationModel:
+    """Load a checkpoint and make it ready on a device.
+
+    Args:
+        checkpoint: a file that `load_checkpoint` reads; its network is recognised by itself.
+        device: `auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`.
+        dtype: `auto` takes the device's fast number format if its masks agree with float32's,
+            else float32; any other value is taken as it is.
+        verdict_dir: where verdicts of that agreement are kept; default: the user's cache.
+
+    Raises:
+        CheckpointError: the file cannot be used.
+        DeviceError: there is no such device.
+    """
+    place = resolve_device(device)
+    network, config_name = load_checkpoint(checkpoint)
+    wanted = fast_dtype(place, parameter_count(network)) if dtype == "auto" else dtype
+    model = SegmentationModel(network, config_name, place, wanted)
+    if dtype != "auto" or wanted == "float32":
+        return model
+
+    exact = SegmentationModel(network, config_name, place, "float32", model.fingerprint)
+    folder = verdict_dir or Path.home() / ".cache" / "sam2-serving" / "agreement"
+    verdict = remembered_verdict(model, folder, lambda: measure_agreement(model, exact))
+    logger.info("%s against float32: %s", wanted, verdict)
+    return model if verdict.agrees else exact
+
+
+def free_cached_memory(device: torch.device) -> None:
+    """Give memory that a dropped model left in the allocator back to the device."""
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.empty_cache()

@@ -1,0 +1,94 @@
+"""Build SAM 2 networks from packaged configs, with the unmodified classes of `sam2`."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from sam2.modeling.sam2_base import SAM2Base
+from sam2.sam2_image_predictor import SAM2ImagePredictor
+
+CONFIG_NAMES = (
+    "nano.yaml",
+    "sam2.1_hiera_t.yaml",
+    "sam2.1_hiera_s.yaml",
+    "sam2.1_hiera_b+.yaml",
+    "sam2.1_hiera_l.yaml",
+    "sam2_hiera_t.yaml",
+    "sam2_hiera_s.yaml",
+    "sam2_hiera_b+.yaml",
+    "sam2_hiera_l.yaml",
+)
+"""The only configs that are ever instantiated: ours and those inside the `sam2` package."""
+
+# What sam2's own builders switch on for inference (`apply_postprocessing=True`). The decoder
+# falls back to the best of three masks where the single one is unstable; the tracker remembers
+# clicked masks as people saw them.
+_INFERENCE_SWITCHES = {
+    "sam_mask_decoder_extra_args": {
+        "dynamic_multimask_via_stability": True,
+        "dynamic_multimask_stability_delta": 0.05,
+        "dynamic_multimask_stability_thresh": 0.98,
+    },
+    "binarize_mask_from_pts_for_mem_enc": True,
+}
+
+
+def _config_file(name: str) -> Path:
+    if name == "nano.yaml":
+        return Path(str(files("sam2_serving.model"))) / "configs" / name
+    return Path(str(files("sam2"))) / "configs" / name.split("_")[0] / name
+
+
+@lru_cache(maxsize=len(CONFIG_NAMES))
+def network_config(name: str) -> DictConfig:
+    """Read a packaged config; treat it as read-only.
+
+    Args:
+        name: one of `CONFIG_NAMES`.
+
+    Raises:
+        ValueError: there is no packaged config of that name.
+    """
+    if name not in CONFIG_NAMES:
+        raise ValueError(f"There is no packaged config {name!r}; there are {CONFIG_NAMES}.")
+    config = OmegaConf.create(_config_file(name).read_text())
+    assert isinstance(config, DictConfig)
+    OmegaConf.resolve(config)
+    return config
+
+
+def build_network(name: str, **overrides: Any) -> SAM2Base:
+    """Build a network with random weights, on the CPU, in evaluation mode.
+
+    Args:
+        name: one of `CONFIG_NAMES`.
+        overrides: top-level keys of the config's `model` node, for example `image_size=256`.
+
+    Raises:
+        ValueError: there is no packaged config of that name.
+    """
+    model = OmegaConf.merge(network_config(name).model, _INFERENCE_SWITCHES, overrides)
+    network: SAM2Base = instantiate(model, _recursive_=True)
+    return network.eval()
+
+
+def feature_sizes(network: SAM2Base) -> list[tuple[int, int]]:
+    """Return (height, width) of the three feature maps that the decoder reads, finest first."""
+    coarsest = network.image_size // network.backbone_stride
+    return [(coarsest * factor, coarsest * factor) for factor in (4, 2, 1)]
+
+
+def upstream_predictor(network: SAM2Base) -> SAM2ImagePredictor:
+    """Return Meta's own image predictor over `network`, right for any input size.
+
+    The predictor has the feature map sizes of 1024-pixel input written into it; they are set on
+    the instance here. Tests and benchmarks hold our results against it.
+    """
+    predictor = SAM2ImagePredictor(network)
+    predictor._bb_feat_sizes = feature_sizes(network)
+    return predictor

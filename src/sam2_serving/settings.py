@@ -1,0 +1,76 @@
+"""The server's settings: everything an operator may set, none of it changes a mask's meaning.
+
+Each field is read from the environment variable `SAM2_SERVING_<NAME>`.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _default_checkpoints_dir() -> Path:
+    """The repository's own folder when run from a checkout, else a cache folder."""
+    in_checkout = Path(__file__).resolve().parents[2] / "checkpoints"
+    return in_checkout if in_checkout.is_dir() else _default_data_dir() / "checkpoints"
+
+
+def _default_data_dir() -> Path:
+    return Path.home() / ".cache" / "sam2-serving"
+
+
+class ServerSettings(BaseSettings):
+    """Settings of the app, the engine and the local workspace."""
+
+    model_config = SettingsConfigDict(env_prefix="SAM2_SERVING_", extra="ignore")
+
+    host: str = Field("127.0.0.1", description="Address the app listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port the app listens on.")
+    data_dir: Path = Field(
+        default_factory=_default_data_dir, description="What the app keeps on disk."
+    )
+    checkpoints_dir: Path = Field(
+        default_factory=_default_checkpoints_dir, description="Where weights are looked for."
+    )
+
+    model: str = Field("nano", description="Model served when there is no Serve page.")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Number format; auto uses a fast one only after it agreed with float32."
+    )
+    use_box: bool = Field(True, description="Default of the inference setting use_box.")
+    refine: Literal["single", "two_pass"] = Field(
+        "two_pass", description="Default of the inference setting refine."
+    )
+
+    store_mb: int = Field(1024, ge=1, description="Budget of stored embeddings on the device, MiB.")
+    host_store_mb: int = Field(
+        2048, ge=0, description="Budget of embeddings kept in host memory beside a GPU, MiB."
+    )
+    queue_limit: int = Field(256, ge=1, description="Work units that may wait; more get a 503.")
+
+    max_request_mb: int = Field(64, ge=1, description="Largest request body, MiB.")
+    max_image_mb: int = Field(512, ge=1, description="Largest image file, MiB.")
+    max_image_pixels: int = Field(
+        400_000_000, ge=1, description="Largest image, pixels (20000 x 20000)."
+    )
+    platform_timeout_s: float = Field(
+        20.0, gt=0, description="Time one call to the platform may take, seconds."
+    )
+    allowed_servers: list[str] = Field(
+        default_factory=list,
+        description="Platform addresses a request may name besides the configured one (JSON list).",
+    )
+
+    workspace_host: str = Field("127.0.0.1", description="Address the local workspace listens on.")
+    workspace_port: int = Field(8080, ge=0, le=65535, description="Port of the local workspace.")
+
+
+@lru_cache(maxsize=1)
+def server_settings() -> ServerSettings:
+    """Return the process's settings, read once."""
+    return ServerSettings()
