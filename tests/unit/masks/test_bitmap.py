@@ -1,0 +1,94 @@
+import base64
+import io
+import zlib
+
+import numpy as np
+import pytest
+import supervisely as sly
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from sam2_serving.masks import decode_bitmap, encode_bitmap, tight_box
+
+MASKS = arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40)))
+
+
+def png_of(picture: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, format="PNG")
+    return stream.getvalue()
+
+
+@given(MASKS)
+def test_round_trip_gives_the_same_pixels_in_the_same_place(mask):
+    encoded = encode_bitmap(mask)
+    if not mask.any():
+        assert encoded is None
+        return
+    (x, y), data = encoded
+    tight = decode_bitmap(data)
+    again = np.zeros_like(mask)
+    again[y : y + tight.shape[0], x : x + tight.shape[1]] = tight
+    np.testing.assert_array_equal(again, mask)
+
+
+@given(MASKS.filter(lambda mask: mask.any()))
+def test_the_platforms_sdk_reads_what_we_write_and_we_read_what_it_writes(mask):
+    (x, y), data = encode_bitmap(mask)
+    np.testing.assert_array_equal(sly.Bitmap.base64_2_data(data), decode_bitmap(data))
+    theirs = sly.Bitmap(mask)
+    assert (theirs.origin.col, theirs.origin.row) == (x, y)
+    np.testing.assert_array_equal(decode_bitmap(sly.Bitmap.data_2_base64(theirs.data)), theirs.data)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        Image.fromarray(np.array([[0, 255], [255, 0]], np.uint8)),
+        Image.fromarray(np.array([[0, 255], [255, 0]], np.uint8)).convert("1"),
+        Image.fromarray(np.array([[[0] * 3, [9] * 3], [[9] * 3, [0] * 3]], np.uint8)),
+        Image.fromarray(np.array([[[7] * 3 + [0], [7] * 4], [[7] * 4, [7] * 3 + [0]]], np.uint8)),
+    ],
+    ids=["gray", "bilevel", "rgb", "alpha decides, not colour"],
+)
+@pytest.mark.parametrize("pack", [zlib.compress, bytes], ids=["zlib", "plain"])
+def test_every_form_of_png_is_read(picture, pack):
+    data = base64.b64encode(pack(png_of(picture))).decode()
+    np.testing.assert_array_equal(decode_bitmap(data), [[False, True], [True, False]])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "%%%",
+        "é",
+        base64.b64encode(b"no png").decode(),
+        base64.b64encode(zlib.compress(b"no png")).decode(),
+        base64.b64encode(png_of(Image.new("L", (9, 9)))[:30]).decode(),
+        base64.b64encode(b"\x89PNG\r\n\x1a\n").decode(),
+    ],
+)
+def test_what_is_no_bitmap_is_refused_with_a_sentence(data):
+    with pytest.raises(ValueError, match="bitmap"):
+        decode_bitmap(data)
+
+
+def test_a_zip_bomb_is_refused_before_it_unfolds(monkeypatch):
+    monkeypatch.setattr("sam2_serving.masks.bitmap.MAX_BITMAP_BYTES", 10_000)
+    bomb = base64.b64encode(zlib.compress(b"\0" * 1_000_000)).decode()
+    with pytest.raises(ValueError, match="too large"):
+        decode_bitmap(bomb)
+
+
+@given(MASKS)
+def test_tight_box_is_tight(mask):
+    box = tight_box(mask)
+    if box is None:
+        assert not mask.any()
+        return
+    x0, y0, x1, y1 = box
+    assert mask[y0:y1, x0:x1].sum() == mask.sum()
+    for edge in (mask[y0, x0:x1], mask[y1 - 1, x0:x1], mask[y0:y1, x0], mask[y0:y1, x1 - 1]):
+        assert edge.any()
