@@ -1,0 +1,188 @@
+"""Calls to the platform's public API with a request's own token.
+
+The SDK's own client is not used for a person who waits: it has no time-outs and repeats a failed
+call for up to five minutes (contract, section 7.2 S5). httpx gives both, and one deadline over the
+whole answer is kept here, because a slow drip never trips a per-read time-out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from supervisely.sly_logger import logger
+
+from sam2_serving.app.reporting import (
+    AppError,
+    BadRequest,
+    MediaNotFound,
+    MediaTooLarge,
+    PermissionDenied,
+    PlatformTimeout,
+    PlatformUnavailable,
+    Unauthorized,
+)
+
+TRIES = 2
+PAUSE_S = 0.3
+MAX_JSON_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks: a platform and the token that came with the request, never another one."""
+
+    server: str
+    token: str = field(repr=False)
+
+    @property
+    def token_hash(self) -> str:
+        """What may be remembered of the token."""
+        return hashlib.sha256(self.token.encode()).hexdigest()
+
+
+class PlatformClient:
+    """The few routes of the platform that the app calls. Thread-safe."""
+
+    def __init__(self, timeout_s: float) -> None:
+        """Make a client.
+
+        Args:
+            timeout_s: time that one call may take from first to last byte, seconds.
+        """
+        self._timeout_s = timeout_s
+        # Redirects are not followed: the token must not travel to where an answer points.
+        self._client = httpx.Client(
+            timeout=httpx.Timeout(timeout_s, connect=min(5.0, timeout_s)),
+            follow_redirects=False,
+            limits=httpx.Limits(max_connections=128, max_keepalive_connections=32),
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def image_info(self, caller: Caller, image_id: int) -> dict[str, Any]:
+        """Return the platform's record of an image (`images.info`).
+
+        Raises:
+            MediaNotFound, PermissionDenied, Unauthorized: what the platform says.
+            PlatformUnavailable, PlatformTimeout: it says nothing usable.
+        """
+        what = f"image {image_id}"
+        body = {"id": image_id, "forceMetadataForLinks": True}
+        answer = self._call(caller, "images.info", body, what, MAX_JSON_BYTES)
+        try:
+            info = json.loads(answer)
+        except (ValueError, RecursionError):
+            info = None
+        if not isinstance(info, dict):
+            raise PlatformUnavailable(f"The platform's answer about {what} makes no sense.")
+        return info
+
+    def image_bytes(self, caller: Caller, image_id: int, max_bytes: int) -> bytes:
+        """Return the file of an image (`images.download`).
+
+        Raises:
+            MediaTooLarge: the file has more than `max_bytes`.
+            AppError: as `image_info`.
+        """
+        what = f"image {image_id}"
+        return self._call(caller, "images.download", {"id": image_id}, what, max_bytes)
+
+    def _call(
+        self, caller: Caller, route: str, body: dict[str, Any], what: str, max_bytes: int
+    ) -> bytes:
+        """Call a route that is safe to repeat: once more if the platform fails, not if it says no.
+
+        Both tries share one deadline.
+        """
+        deadline = time.monotonic() + self._timeout_s
+        for attempt in range(1, TRIES + 1):
+            try:
+                return self._try(caller, route, body, what, max_bytes, deadline)
+            except PlatformUnavailable as problem:
+                logger.warning(
+                    "Platform call failed",
+                    extra={"route": route, "attempt": attempt, "error": str(problem)},
+                )
+                if attempt == TRIES or time.monotonic() + PAUSE_S >= deadline:
+                    raise
+                time.sleep(PAUSE_S)
+        raise AssertionError("unreachable")
+
+    def _try(
+        self,
+        caller: Caller,
+        route: str,
+        body: dict[str, Any],
+        what: str,
+        max_bytes: int,
+        deadline: float,
+    ) -> bytes:
+        url = f"{_api_root(caller.server)}/v3/{route}"
+        try:
+            with self._client.stream("POST", url, json=body, headers=_headers(caller)) as response:
+                if response.status_code != 200:
+                    raise _refusal(response.status_code, what)
+                return _read(response, what, max_bytes, deadline)
+        except httpx.TimeoutException as error:
+            raise _too_slow() from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise PlatformUnavailable(
+                f"The platform at {caller.server} cannot be reached: {type(error).__name__}."
+            ) from error
+
+
+def _api_root(server: str) -> str:
+    """Return the root of the public API; the platform may give its apps an internal one."""
+    internal = os.environ.get("SUPERVISELY_API_SERVER_ADDRESS")
+    if internal and server == os.environ.get("SERVER_ADDRESS", "").rstrip("/"):
+        return internal.rstrip("/")
+    return f"{server}/public/api"
+
+
+def _headers(caller: Caller) -> dict[str, str]:
+    headers = {"x-api-key": caller.token}
+    task_id = os.environ.get("SUPERVISELY_TASK_ID")
+    return headers | {"x-task-id": task_id} if task_id else headers
+
+
+def _read(response: httpx.Response, what: str, max_bytes: int, deadline: float) -> bytes:
+    received = bytearray()
+    for chunk in response.iter_bytes():
+        received += chunk
+        if len(received) > max_bytes:
+            raise MediaTooLarge(
+                f"The file of {what} is larger than {max_bytes / 2**20:.0f} MiB "
+                "(server setting SAM2_SERVING_MAX_IMAGE_MB)."
+            )
+        if time.monotonic() > deadline:
+            raise _too_slow()
+    return bytes(received)
+
+
+def _refusal(status: int, what: str) -> AppError:
+    if status == 401:
+        return Unauthorized("The platform does not accept the request's token: sign in again.")
+    if status == 403:
+        return PermissionDenied(f"The request's token has no right to {what}.")
+    if status == 404:
+        return MediaNotFound(f"The platform has no {what}, or does not show it to this token.")
+    if 300 <= status < 400:
+        return PlatformUnavailable(
+            "The platform redirects elsewhere: correct the address in SERVER_ADDRESS "
+            "(https instead of http?)."
+        )
+    if 400 <= status < 500 and status != 429:
+        return BadRequest(f"The platform refuses to give {what} (status {status}).")
+    return PlatformUnavailable(f"The platform fails with status {status}: try again later.")
+
+
+def _too_slow() -> PlatformTimeout:
+    return PlatformTimeout("The platform takes too long to answer: try again later.")

@@ -1,0 +1,252 @@
+"""What clients send: the envelope of every request and the context of a Smart Tool click.
+
+Unknown extra fields are allowed everywhere, because clients send their own; a known field of the
+wrong kind is an error that names it. The fields are those of the platform's contract, section 3.1.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictStr,
+    field_validator,
+    model_validator,
+)
+
+from sam2_serving.masks import Box
+
+MAX_PIXEL = 1_000_000
+"""No picture is larger than this on a side, so no coordinate is either."""
+MAX_ID = 2**53 - 1
+"""The largest whole number that every JSON reader keeps exactly."""
+MAX_CLICKS = 500
+MAX_MASK_TEXT = 64 * 1024 * 1024
+
+
+def _whole_number(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("must be a whole number")
+    if not math.isfinite(value) or value != int(value):
+        raise ValueError("must be a whole number")
+    return int(value)
+
+
+def _finite(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("must be a number")
+    if not -1e12 <= value <= 1e12:
+        raise ValueError("must be a number of a sensible size")
+    return float(value)
+
+
+WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
+Number = Annotated[float, BeforeValidator(_finite)]
+Identifier = Annotated[WholeNumber, Field(ge=1, le=MAX_ID)]
+ClickPixel = Annotated[WholeNumber, Field(ge=0, le=MAX_PIXEL)]
+# A box may be dragged over the edge of the picture; it is cut to the picture later.
+CornerPixel = Annotated[WholeNumber, Field(ge=-MAX_PIXEL, le=MAX_PIXEL)]
+
+
+class Part(BaseModel):
+    """Base of all parts of a request: extra fields are allowed and ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Click(Part):
+    """A click on pixel (x, y) of the whole image."""
+
+    x: ClickPixel
+    y: ClickPixel
+
+
+class Corner(Part):
+    """A corner pixel of the crop, part of the crop."""
+
+    x: CornerPixel
+    y: CornerPixel
+
+
+class Direction(Part):
+    """The axis a volume is sliced along: one component is 1, the others are 0."""
+
+    x: WholeNumber
+    y: WholeNumber
+    z: WholeNumber
+
+    @model_validator(mode="after")
+    def _is_an_axis(self) -> Direction:
+        if sorted((self.x, self.y, self.z)) != [0, 0, 1]:
+            raise ValueError("must be (1, 0, 0), (0, 1, 0) or (0, 0, 1)")
+        return self
+
+
+class VolumeSlice(Part):
+    """A slice of a volume, seen through a window of intensities."""
+
+    volume_id: Identifier
+    slice_index: Annotated[WholeNumber, Field(ge=0, le=MAX_PIXEL)]
+    normal: Direction
+    window_center: Number
+    window_width: Number
+
+
+class VideoFrame(Part):
+    """A frame of a video."""
+
+    video_id: Identifier
+    frame_index: Annotated[WholeNumber, Field(ge=0, le=MAX_ID)]
+
+
+class FigureMask(Part):
+    """The figure that is being edited, drawn as a bitmap in pixels of the image."""
+
+    data: Annotated[StrictStr, Field(max_length=MAX_MASK_TEXT)]
+    origin: Corner
+
+    @field_validator("origin", mode="before")
+    @classmethod
+    def _pair_is_a_corner(cls, value: Any) -> Any:
+        if isinstance(value, list) and len(value) == 2:
+            return {"x": value[0], "y": value[1]}
+        return value
+
+
+def _log_text(value: Any) -> str | None:
+    return None if value is None else ascii(value)[:200].strip("'")
+
+
+class SmartToolContext(Part):
+    """The context of a Smart Tool request (contract, section 3.1)."""
+
+    positive: Annotated[list[Click], Field(max_length=MAX_CLICKS)]
+    negative: Annotated[list[Click], Field(max_length=MAX_CLICKS)]
+    crop: Annotated[list[Corner], Field(min_length=2, max_length=2)] | None = None
+
+    image_id: Identifier | None = None
+    image_hash: Annotated[StrictStr, Field(min_length=1, max_length=512)] | None = None
+    volume: VolumeSlice | None = None
+    video: VideoFrame | None = None
+    pcd_related_image_id: Identifier | None = None
+
+    figure_id: Identifier | None = None
+    init_figure: StrictBool | None = None
+    mask: FigureMask | None = None
+    local_figure_id: Annotated[StrictStr, Field(max_length=512)] | None = Field(
+        None, validation_alias=AliasChoices("local_figure_id", "localFigureId")
+    )
+
+    # Only for the log, so whatever a client puts here is taken.
+    request_uid: Annotated[str | None, BeforeValidator(_log_text)] = None
+    predict_every_click: Any = None
+
+    @property
+    def crop_box(self) -> Box | None:
+        """The crop as a box with exclusive x1, y1, whatever order its corners came in."""
+        if self.crop is None:
+            return None
+        first, second = self.crop
+        return Box.from_inclusive(first.x, first.y, second.x, second.y)
+
+    @property
+    def clicks(self) -> list[Click]:
+        """All clicks, positive ones first."""
+        return self.positive + self.negative
+
+
+class SmartToolSettings(Part):
+    """The inference settings that a Smart Tool request may carry; null keeps the default."""
+
+    use_box: StrictBool | None = None
+    refine: Literal["single", "two_pass"] | None = None
+
+
+class SmartToolState(Part):
+    """The state of a Smart Tool request."""
+
+    settings: SmartToolSettings = SmartToolSettings()
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _null_is_empty(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+
+class Envelope(BaseModel):
+    """What every request is wrapped in (contract, section 2.1)."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    api_token: StrictStr | None = None
+    server_address: StrictStr | None = None
+    context: dict[str, Any] = {}
+    state: dict[str, Any] = {}
+
+    @field_validator("context", "state", mode="before")
+    @classmethod
+    def _null_is_empty(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+
+class SmartToolRequest(BaseModel):
+    """The body of `/smart_segmentation`."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    api_token: StrictStr | None = None
+    server_address: StrictStr | None = None
+    context: SmartToolContext
+    state: SmartToolState = SmartToolState()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _token_in_the_context(cls, value: Any) -> Any:
+        """Some clients put the token into the context; the envelope's own one wins."""
+        if not isinstance(value, dict) or value.get("api_token") is not None:
+            return value
+        context = value.get("context")
+        if isinstance(context, dict) and context.get("apiToken") is not None:
+            return {**value, "api_token": context["apiToken"]}
+        return value
+
+    @field_validator("state", "context", mode="before")
+    @classmethod
+    def _null_is_empty(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+
+class DeployParams(Part):
+    """Which model to serve, and on what (contract, section 1.8)."""
+
+    model_source: Annotated[StrictStr, Field(max_length=100)]
+    device: Annotated[StrictStr, Field(max_length=32)] | None = None
+    runtime: Annotated[StrictStr, Field(max_length=32)] | None = None
+    model_info: dict[str, Any] | None = None
+
+
+class DeployState(Part):
+    """The state of a deploy request."""
+
+    deploy_params: DeployParams
+    model_name: Annotated[StrictStr, Field(max_length=200)] | None = None
+
+
+class DeployRequest(BaseModel):
+    """The body of `/deploy_from_api`."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    state: DeployState
+
+    @field_validator("state", mode="before")
+    @classmethod
+    def _null_is_empty(cls, value: Any) -> Any:
+        return {} if value is None else value

@@ -1,0 +1,323 @@
+"""The guard that stands before the platform SDK's server and everything behind it.
+
+The SDK's middleware crashes on `null` contexts, merges the state of any request into the state of
+the Serve page, calls whatever `server_address` a body names, and its server gives away the owner's
+token and can be shut down by anyone (contract, sections 2.1 and 7.2 S11, S12). It is wrapped, not
+patched: what reaches it is in a form that it can handle.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from fastapi.responses import JSONResponse
+from supervisely import env as sly_env
+from supervisely import is_production
+from supervisely.sly_logger import logger
+
+from sam2_serving.app import redaction
+from sam2_serving.app.addresses import ServerPolicy
+from sam2_serving.app.reporting import (
+    REQUEST_ID_HEADER,
+    AppError,
+    BadRequest,
+    MediaNotFound,
+    MediaTooLarge,
+    PermissionDenied,
+    Unexpected,
+    UnsupportedSource,
+    error_response,
+    smart_tool_error_body,
+)
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_CLOSED = frozenset({"/debug"})
+_CLOSED_OUTSIDE_THE_PLATFORM = frozenset({"/sly/shutdown"})
+_SESSION_INFO = "/sly/session-info"
+_QUIET = frozenset({"/livez", "/readyz", "/is_alive", "/is_ready", "/is_running", "/health"})
+_SMART_TOOL = "/smart_segmentation"
+
+NOT_SERVED_YET = frozenset(
+    {
+        "/inference_image_id",
+        "/inference_image_id_async",
+        "/inference_batch_ids",
+        "/inference_batch_ids_async",
+        "/inference_image",
+        "/inference_batch",
+        "/inference_batch_async",
+        "/inference_image_url",
+        "/inference_video_id",
+        "/inference_video_id_async",
+        "/inference_video_async",
+        "/inference_project_id_async",
+        "/tracking_by_detection",
+        "/run_speedtest",
+        "/smart_cache",
+        "/smart_cache_files",
+    }
+)
+"""Routes of the SDK that would crash, hang or write outside their folder with this model."""
+
+
+class NotServedYet(UnsupportedSource):
+    """A route of the SDK's that this app does not answer."""
+
+    status = 501
+
+
+class UnsupportedMediaType(BadRequest):
+    """The body is not JSON."""
+
+    status = 415
+
+
+class Guard:
+    """Outermost ASGI layer of the app."""
+
+    def __init__(self, app: ASGIApp, servers: ServerPolicy, max_request_bytes: int) -> None:
+        """Stand before `app`.
+
+        Args:
+            app: the SDK's application.
+            servers: which platform addresses a request may name.
+            max_request_bytes: a larger body is refused, whatever it says about its length.
+        """
+        self._app = app
+        self._servers = servers
+        self._max_request_bytes = max_request_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            # The server has set up its own log handlers by the time it starts a lifespan.
+            redaction.install()
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, send)
+        tokens = redaction.request_tokens.set(())
+        try:
+            guarded_receive = await self._admit(exchange, receive)
+            if guarded_receive is not None:
+                await self._app(scope, guarded_receive, exchange.send)
+        except AppError as refusal:
+            await exchange.refuse(refusal, receive)
+        except Exception as error:
+            if exchange.answered:
+                raise
+            logger.error("Unexpected error", exc_info=error)
+            await exchange.refuse(Unexpected("Something went wrong inside the app."), receive)
+        finally:
+            exchange.log()
+            redaction.request_tokens.reset(tokens)
+
+    async def _admit(self, exchange: _Exchange, receive: Receive) -> Receive | None:
+        """Return the `receive` for the app behind, or None if the request is answered already."""
+        path = exchange.path
+        if path in _CLOSED or (path in _CLOSED_OUTSIDE_THE_PLATFORM and not is_production()):
+            raise MediaNotFound("There is nothing here.")
+        if path == _SESSION_INFO:
+            await exchange.answer(JSONResponse(_session_info()), receive)
+            return None
+        if path in NOT_SERVED_YET:
+            raise NotServedYet(f"Not supported yet: {path} is not answered by this app.")
+        self._check_stated_length(exchange)
+        if exchange.scope["method"] not in ("POST", "PUT", "PATCH"):
+            return receive
+        if exchange.header("sec-fetch-site") == "cross-site" and not is_production():
+            raise PermissionDenied("Pages of other sites may not call this app.")
+        if not exchange.is_json and not exchange.is_api_call:
+            return _Counted(receive, self._max_request_bytes)
+        body = await _read(receive, self._max_request_bytes)
+        if not exchange.is_json and body:
+            raise UnsupportedMediaType("Send the request as JSON, with that content type.")
+        content = self._normalise(exchange, parse_json(body) if body else {})
+        return exchange.replay(json.dumps(content).encode(), receive)
+
+    def _check_stated_length(self, exchange: _Exchange) -> None:
+        stated = exchange.header("content-length")
+        if stated is not None and stated.isdecimal() and int(stated) > self._max_request_bytes:
+            raise _too_large(self._max_request_bytes)
+
+    def _normalise(self, exchange: _Exchange, content: Any) -> dict[str, Any]:
+        """Bring a JSON body into the form that the SDK's middleware can take."""
+        if not isinstance(content, dict):
+            raise BadRequest("The body must be a JSON object.")
+        for part in ("context", "state"):
+            if content.get(part) is None:
+                content[part] = {}
+            if not isinstance(content[part], dict):
+                raise BadRequest(f"The body's {part!r} must be an object.")
+        redaction.request_tokens.set(redaction.tokens_in(content))
+        for holder in (content, content["context"], content["state"]):
+            self._servers.check(holder.get("server_address"))
+            _check_token(holder, "api_token")
+            _check_token(holder, "apiToken")
+            if holder.get("server_address", "") is None:
+                del holder["server_address"]
+        if exchange.is_api_call:
+            # Without this the SDK merges `state` into the state of the Serve page.
+            content["context"]["outside_request"] = True
+        return content
+
+
+class _Exchange:
+    """One request and its answer: the id, the header that carries it, the line in the log."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.scope = scope
+        self.answered = False
+        self._send = send
+        self._started = time.perf_counter()
+        self._status = 0
+        wanted = self.header(REQUEST_ID_HEADER.lower()) or ""
+        sane = _SANE_REQUEST_ID.fullmatch(wanted) is not None
+        self.request_id = wanted if sane else str(uuid.uuid4())
+        self.path = _plain_path(str(scope["path"]))
+        self.state: dict[str, Any] = scope.setdefault("state", {})
+        self.state |= {"request_id": self.request_id, "log_fields": {}}
+
+    def header(self, name: str) -> str | None:
+        for key, value in self.scope["headers"]:
+            if key == name.encode():
+                return str(value.decode("latin-1"))
+        return None
+
+    @property
+    def is_json(self) -> bool:
+        return "application/json" in (self.header("content-type") or "")
+
+    @property
+    def is_api_call(self) -> bool:
+        """The routes for clients have one path segment; widgets of the Serve page have two."""
+        return self.scope["method"] == "POST" and self.path.count("/") == 1
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.answered = True
+            self._status = message["status"]
+            header = (REQUEST_ID_HEADER.lower().encode(), self.request_id.encode())
+            message["headers"] = [*message.get("headers", ()), header]
+        await self._send(message)
+
+    async def answer(self, response: JSONResponse, receive: Receive) -> None:
+        await response(self.scope, receive, self.send)
+
+    async def refuse(self, refusal: AppError, receive: Receive) -> None:
+        self.state["log_fields"] |= {"error": str(refusal), "kind": type(refusal).__name__}
+        if self.path == _SMART_TOOL:
+            response = error_response(refusal, self.request_id, smart_tool_error_body)
+        else:
+            response = error_response(refusal, self.request_id)
+        await self.answer(response, receive)
+
+    def replay(self, body: bytes, receive: Receive) -> Receive:
+        """Give the app behind a body of ours, then whatever the client does next."""
+        replaced = (b"content-type", b"content-length", b"transfer-encoding", b"content-encoding")
+        kept = [pair for pair in self.scope["headers"] if pair[0] not in replaced]
+        own = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        self.scope["headers"] = kept + own
+        pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def replayed() -> Message:
+            return pending.pop() if pending else await receive()
+
+        return replayed
+
+    def log(self) -> None:
+        if self.path in _QUIET:
+            return
+        fields = self.state["log_fields"] | {
+            "request_id": self.request_id,
+            "method": self.scope["method"],
+            "path": ascii(self.path)[1:-1][:200],
+            "status": self._status,
+            "ms": round((time.perf_counter() - self._started) * 1000, 1),
+        }
+        logger.info("Request answered", extra=fields)
+
+
+class _Counted:
+    """A `receive` that stops when more bytes came than are allowed."""
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._count = 0
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._count += len(message.get("body", b""))
+        if self._count > self._limit:
+            raise _too_large(self._limit)
+        return message
+
+
+async def _read(receive: Receive, limit: int) -> bytes:
+    counted, chunks = _Counted(receive, limit), []
+    while True:
+        message = await counted()
+        if message["type"] == "http.disconnect":
+            raise BadRequest("The connection was closed before the whole body came.")
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+def parse_json(body: bytes) -> Any:
+    """Parse a body.
+
+    Raises:
+        BadRequest: it is no JSON (or nested too deep, or has a number of thousands of digits).
+    """
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest("The body is not valid JSON.") from error
+
+
+def _check_token(holder: dict[str, Any], name: str) -> None:
+    token = holder.get(name)
+    if token is None:
+        return
+    if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]{1,1024}", token):
+        raise BadRequest(f"The request's {name!r} must be a token: plain text without spaces.")
+
+
+def _too_large(limit: int) -> AppError:
+    return MediaTooLarge(
+        f"The request is larger than {limit / 2**20:.0f} MiB "
+        "(server setting SAM2_SERVING_MAX_REQUEST_MB)."
+    )
+
+
+def _plain_path(path: str) -> str:
+    """Return the path without the platform's prefix, doubled and trailing slashes."""
+    prefix = (sly_env.supervisely_server_path_prefix() or "").strip("/")
+    segments = [segment for segment in path.split("/") if segment]
+    lead = [segment for segment in prefix.split("/") if segment]
+    if lead and segments[: len(lead)] == lead:
+        segments = segments[len(lead) :]
+    return "/" + "/".join(segments)
+
+
+def _session_info() -> dict[str, str | None]:
+    """What the Serve page asks for at its start; the SDK adds the owner's token, we do not."""
+    address = "/" if is_production() else sly_env.server_address(raise_not_found=False)
+    task_id = sly_env.task_id(raise_not_found=False)
+    return {
+        "TASK_ID": None if task_id is None else str(task_id),
+        "SERVER_ADDRESS": address,
+        "API_TOKEN": None,
+    }
