@@ -1,0 +1,135 @@
+"""Our masks are Meta's masks: same weights, same pixels, same calls (float32)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from peer import Peer, iou, moved
+from skimage import data
+
+from sam2_serving.masks import Box
+from sam2_serving.model import (
+    Point,
+    Prompts,
+    SegmentationModel,
+    build_network,
+    load_model,
+    segment,
+)
+from sam2_serving.pretrained import REPOSITORY
+from sam2_serving.scenes import draw_scene
+
+KINDS = ("point", "points", "box", "box and points", "mask", "mask and points")
+LOGIT_TOLERANCE = 1e-3
+
+
+def photographs() -> list[np.ndarray]:
+    return [data.coffee(), data.chelsea(), data.rocket()]
+
+
+def pictures() -> list[np.ndarray]:
+    return [*photographs(), *(draw_scene(seed, size=(320, 240)).image for seed in (1, 2))]
+
+
+def prompts_of(kind: str, rng: np.random.Generator, height: int, width: int) -> Prompts:
+    """Return prompts of a kind at random places, on whole pixels as a person's clicks are."""
+
+    def point(positive: bool = True) -> Point:
+        return Point(int(rng.integers(4, width - 4)), int(rng.integers(4, height - 4)), positive)
+
+    a, b = point(), point()
+    box = Box.from_inclusive(a.x, a.y, b.x + 3, b.y + 3)
+    mask = np.zeros((height, width), bool)
+    mask[int(box.y0) : int(box.y1), int(box.x0) : int(box.x1)] = True
+    several = (point(), point(False), point())
+    return {
+        "point": Prompts(points=(point(),)),
+        "points": Prompts(points=several),
+        "box": Prompts(box=box),
+        "box and points": Prompts(points=several[: int(rng.integers(1, 4))], box=box),
+        "mask": Prompts(mask=mask),
+        "mask and points": Prompts(points=several[:2], mask=mask),
+    }[kind]
+
+
+def tiny_with_random_weights() -> SegmentationModel:
+    """A tiny whose prompts matter.
+
+    As initialised, its answers hardly depend on what is asked: the prompts' embeddings are made
+    louder, so that a wrong coordinate shows.
+    """
+    torch.manual_seed(7)
+    network = build_network("sam2.1_hiera_t.yaml")
+    with torch.no_grad():
+        network.sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix.mul_(3)
+        for layer in network.sam_mask_decoder.output_hypernetworks_mlps:
+            layer.layers[-1].weight.mul_(8)
+        network.sam_mask_decoder.output_upscaling[-2].weight.mul_(4)
+    return SegmentationModel(network, "sam2.1_hiera_t.yaml", torch.device("cpu"))
+
+
+@pytest.fixture(scope="module", params=["nano", "tiny"])
+def case(request):
+    """(model, [(embedding, peer, image)]) with every picture embedded by both sides."""
+    if request.param == "nano":
+        model = load_model(REPOSITORY / "checkpoints/nano/nano.pt", "cpu", "float32")
+        images = pictures()
+    else:
+        model = tiny_with_random_weights()
+        images = [data.coffee(), draw_scene(1, size=(320, 240)).image]
+    return model, [(model.embed(image), Peer(model, image), image) for image in images]
+
+
+@pytest.mark.parametrize("refine", ["single", "two_pass"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_same_masks_as_upstream(case, kind, refine):
+    model, embedded = case
+    rng = np.random.default_rng(KINDS.index(kind))
+    for number in range(10):
+        embedding, peer, image = embedded[number % len(embedded)]
+        prompts = prompts_of(kind, rng, *image.shape[:2])
+        ours = segment(model, embedding, prompts, refine)
+        mask, logits = peer.segment(prompts, refine)
+        assert iou(model.to_mask(ours, embedding.image_size), mask) >= 0.999, prompts
+        np.testing.assert_allclose(ours.logits.numpy(), logits, atol=LOGIT_TOLERANCE)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_comparison_sees_prompts_that_are_off_by_one_pixel(case, kind):
+    """What the test above must be able to find: here it must fail."""
+    model, embedded = case
+    rng = np.random.default_rng(KINDS.index(kind))
+    by_mask = by_logits = 0
+    for number in range(10):
+        embedding, peer, image = embedded[number % len(embedded)]
+        prompts = prompts_of(kind, rng, *image.shape[:2])
+        ours = segment(model, embedding, moved(prompts))
+        mask, logits = peer.segment(prompts, "two_pass")
+        by_mask += iou(model.to_mask(ours, embedding.image_size), mask) < 0.999
+        by_logits += np.abs(ours.logits.numpy() - logits).max() > LOGIT_TOLERANCE
+    assert by_logits >= 9, f"the logits of only {by_logits} of 10 moved prompts differ"
+    # a trained network rightly hardly cares about one pixel; the loud random one must
+    assert by_mask >= 9 or model.config_name == "nano.yaml"
+
+
+def test_the_two_refine_settings_differ(case):
+    """Else the two-pass rows above would prove nothing."""
+    model, embedded = case
+    embedding, _, image = embedded[0]
+    prompts = prompts_of("box and points", np.random.default_rng(3), *image.shape[:2])
+    prompts = replace(prompts, points=(*prompts.points, Point(10, 10, positive=False)))
+    one = segment(model, embedding, prompts, "single")
+    two = segment(model, embedding, prompts, "two_pass")
+    assert np.abs((one.logits - two.logits).numpy()).max() > LOGIT_TOLERANCE
+
+
+def test_embeddings_are_upstreams(case):
+    _, embedded = case
+    for embedding, peer, _ in embedded:
+        features = peer.predictor._features
+        torch.testing.assert_close(embedding.features, features["image_embed"], atol=1e-5, rtol=0)
+        for ours, theirs in zip(embedding.high_res, features["high_res_feats"], strict=True):
+            torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
