@@ -1,0 +1,1 @@
+"""The platform's API v3, one router for each family of routes."""

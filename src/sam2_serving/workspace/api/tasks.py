@@ -1,0 +1,163 @@
+"""Tasks: the one task here is the app."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import Response
+from pydantic import ConfigDict, Field
+
+from sam2_serving.workspace.answers import NotFound
+from sam2_serving.workspace.api.strict import Strict
+from sam2_serving.workspace.context import Here
+from sam2_serving.workspace.proxy import call_app
+from sam2_serving.workspace.security import ByToken, caller_by_token
+from sam2_serving.workspace.settings import TASK_ID, TEAM_ID, WORKSPACE_ID
+
+router = APIRouter(dependencies=[Depends(caller_by_token)])
+
+
+class TasksInfo(Strict):
+    """Contract 8.2, tasks.info."""
+
+    id: int
+
+
+class TasksDataGet(Strict):
+    """Contract 8.2, tasks.data.get."""
+
+    taskId: int
+    fields: list[str]
+
+
+class DataField(Strict):
+    """A field of tasks.data.set; `append` and `recursive` as the SDK sends them."""
+
+    field: str = Field(min_length=1, max_length=500)
+    payload: Any
+    append: bool = False
+    recursive: bool = False
+
+
+class TasksDataSet(Strict):
+    """Contract 8.2, tasks.data.set."""
+
+    taskId: int
+    fields: list[DataField]
+
+
+class AppContent(Strict):
+    """A change of the app's page. Contract 8.2, tasks.app-v2.data.set."""
+
+    data: list[dict[str, Any]] = Field(default_factory=list)
+    state: dict[str, Any] = Field(default_factory=dict)
+
+
+class TasksAppDataSet(Strict):
+    """Contract 8.2, tasks.app-v2.data.set."""
+
+    taskId: int
+    payload: AppContent
+
+
+class TasksMetaUpdate(Strict):
+    """Contract 8.2, tasks.meta.update: the id, and whatever the app wants to have kept."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    id: int
+
+
+class TasksRequestDirect(Strict):
+    """Contract 8.2, tasks.request.direct."""
+
+    taskId: int
+    command: str = Field(pattern=r"^/?[A-Za-z0-9_\-/]{1,200}$")
+    context: dict[str, Any]
+    state: dict[str, Any]
+    skipResponse: bool
+    timeout: float | None
+
+
+@router.post("/tasks.info")
+def tasks_info(body: TasksInfo, here: Here) -> dict[str, Any]:
+    """Describe the app's task."""
+    _check_task(body.id)
+    return {
+        "id": TASK_ID,
+        "type": "app",
+        "status": "started",
+        "teamId": TEAM_ID,
+        "workspaceId": WORKSPACE_ID,
+        "createdBy": 1,
+        "meta": {
+            "params": {"state": {}},
+            "sessionToken": here.settings.session_token.get_secret_value(),
+            "app": {"id": 1, "name": "Serve Segment Anything 2.1"},
+        },
+    }
+
+
+@router.post("/tasks.data.get")
+def tasks_data_get(body: TasksDataGet, here: Here) -> dict[str, Any]:
+    """Return the fields that were set before."""
+    _check_task(body.taskId)
+    known = here.store.task_fields()
+    return {"result": {name: known[name] for name in body.fields if name in known}}
+
+
+@router.post("/tasks.data.set")
+def tasks_data_set(body: TasksDataSet, here: Here) -> dict[str, Any]:
+    """Keep fields."""
+    _check_task(body.taskId)
+
+    def change(known: dict[str, Any]) -> dict[str, Any]:
+        for entry in body.fields:
+            known[entry.field] = _merged(known.get(entry.field), entry)
+        return known
+
+    here.store.update_task_fields(change)
+    return {}
+
+
+@router.post("/tasks.app-v2.data.set")
+def tasks_app_data_set(body: TasksAppDataSet) -> dict[str, Any]:
+    """Accept a change of the app's own page, which this workspace does not show."""
+    _check_task(body.taskId)
+    return {}
+
+
+@router.post("/tasks.meta.update")
+def tasks_meta_update(body: TasksMetaUpdate) -> dict[str, Any]:
+    """Accept what the app says about itself."""
+    _check_task(body.id)
+    return {}
+
+
+@router.post("/tasks.request.direct")
+async def tasks_request_direct(body: TasksRequestDirect, caller: ByToken, here: Here) -> Response:
+    """Send a request to the app in the caller's name, and answer what the app answers."""
+    _check_task(body.taskId)
+    envelope = {
+        "context": body.context,
+        "state": body.state,
+        "api_token": caller.token,
+        "server_address": here.settings.public_address,
+    }
+    return await call_app(here, body.command.strip("/"), envelope, timeout_s=body.timeout)
+
+
+def _merged(known: Any, entry: DataField) -> Any:
+    if not entry.append or type(known) is not type(entry.payload):
+        return entry.payload
+    if isinstance(known, list):
+        return [*known, *entry.payload]
+    if isinstance(known, dict):
+        return {**known, **entry.payload}
+    return entry.payload
+
+
+def _check_task(task_id: int) -> None:
+    if task_id != TASK_ID:
+        raise NotFound(f"There is no task {task_id}; the app is task {TASK_ID}.")

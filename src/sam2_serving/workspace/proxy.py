@@ -1,0 +1,109 @@
+"""The way to the app: `/net/<session token>/<endpoint>`, and requests sent through a task."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+from fastapi import APIRouter, Request
+from fastapi.responses import Response, StreamingResponse
+from starlette.background import BackgroundTask
+
+from sam2_serving.workspace.answers import BadRequest, NotFound, TooLarge, answer_error
+from sam2_serving.workspace.context import Caller, Here, Workspace
+from sam2_serving.workspace.security import OfPage
+
+router = APIRouter()
+
+_ENDPOINT = re.compile(r"[A-Za-z0-9_\-.]+(/[A-Za-z0-9_\-.]+)*/?")
+_FROM_CLIENT = ("content-type", "accept", "x-request-id")
+_FROM_APP = (
+    "content-type",
+    "content-length",
+    "cache-control",
+    "retry-after",
+    "x-request-id",
+    "x-accel-buffering",
+)
+
+
+@router.api_route("/net/{session_token}/{endpoint:path}", methods=["GET", "POST"])
+async def to_app(
+    session_token: str, endpoint: str, request: Request, caller: OfPage, here: Here
+) -> Response:
+    """Pass a request on to the app. Contract 2.1: the envelope; 8.2: what the proxy adds."""
+    ours = here.settings.session_token.get_secret_value()
+    if not secrets.compare_digest(session_token.encode(), ours.encode()):
+        raise NotFound("There is no session with this token.")
+    body: bytes | dict[str, Any] = await _body(request, here.settings.max_request_mb << 20)
+    if "application/json" in request.headers.get("content-type", ""):
+        body = _with_caller(body, caller, here)
+    headers = {name: request.headers[name] for name in _FROM_CLIENT if name in request.headers}
+    query = request.url.query
+    return await call_app(here, endpoint, body, request.method, headers, query)
+
+
+async def call_app(
+    here: Workspace,
+    endpoint: str,
+    body: bytes | dict[str, Any],
+    method: str = "POST",
+    headers: Mapping[str, str] | None = None,
+    query: str = "",
+    timeout_s: float | None = None,
+) -> Response:
+    """Send a request to the app and stream its answer.
+
+    Returns:
+        The app's answer; 503 when the app is not there, 504 when it is silent for too long,
+        502 when it breaks off.
+    """
+    if endpoint and (not _ENDPOINT.fullmatch(endpoint) or ".." in endpoint):
+        raise BadRequest(f"{endpoint!r} is no endpoint of the app.")
+    url = f"{here.settings.app_url.rstrip('/')}/{endpoint}" + (f"?{query}" if query else "")
+    silence_s = here.settings.proxy_timeout_s if timeout_s is None else timeout_s
+    payload: dict[str, Any] = {"json": body} if isinstance(body, dict) else {"content": body}
+    request = here.client.build_request(
+        method, url, headers=headers, timeout=httpx.Timeout(silence_s, connect=5.0), **payload
+    )
+    try:
+        answer = await here.client.send(request, stream=True)
+    except (httpx.ConnectError, httpx.ConnectTimeout):
+        return answer_error(
+            503, f"The app does not answer at {here.settings.app_url}. Is it started?"
+        )
+    except httpx.TimeoutException:
+        return answer_error(504, f"The app did not answer /{endpoint} within {silence_s:g} s.")
+    except httpx.TransportError as error:
+        name = type(error).__name__
+        return answer_error(502, f"The app broke off while answering /{endpoint} ({name}).")
+    kept = {name: answer.headers[name] for name in _FROM_APP if name in answer.headers}
+    return StreamingResponse(
+        answer.aiter_raw(), answer.status_code, kept, background=BackgroundTask(answer.aclose)
+    )
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise TooLarge(f"A request has at most {limit} bytes.")
+    return bytes(body)
+
+
+def _with_caller(body: bytes | dict[str, Any], caller: Caller, here: Workspace) -> Any:
+    """Add who calls to an envelope; leave what is no envelope to the app, which refuses it."""
+    try:
+        envelope = json.loads(body) if isinstance(body, bytes) else body
+    except ValueError:
+        return body
+    if not isinstance(envelope, dict):
+        return body
+    own = {name: value for name, value in envelope.items() if value is not None}
+    added = {"api_token": caller.token, "server_address": here.settings.public_address}
+    return {**envelope, **added, **{name: own[name] for name in added if name in own}}

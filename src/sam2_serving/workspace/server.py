@@ -1,0 +1,126 @@
+"""Puts the workspace together: one FastAPI application over one media folder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import uvicorn
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+
+from sam2_serving.workspace import browser, proxy
+from sam2_serving.workspace.answers import add_error_handlers
+from sam2_serving.workspace.api import annotations as whole_annotations
+from sam2_serving.workspace.api import figures, files, images, instance, projects, tasks
+from sam2_serving.workspace.context import Workspace
+from sam2_serving.workspace.counter import API_PREFIX, RequestCounter, RequestCounts
+from sam2_serving.workspace.files import TeamFiles
+from sam2_serving.workspace.media import MediaFolder
+from sam2_serving.workspace.samples import make_samples
+from sam2_serving.workspace.security import BrowserGuard
+from sam2_serving.workspace.settings import WorkspaceSettings
+from sam2_serving.workspace.store import Store, open_database
+
+log = logging.getLogger(__name__)
+
+STATIC = Path(__file__).parent / "static"
+FIRST_CLASS = ("object", "#FF4D6D")
+"""A new workspace has one class, so that a first mask can be saved at once."""
+
+_FAMILIES: tuple[APIRouter, ...] = (
+    instance.router,
+    projects.router,
+    images.router,
+    figures.router,
+    whole_annotations.router,
+    files.router,
+    tasks.router,
+)
+
+
+def create_workspace(settings: WorkspaceSettings) -> FastAPI:
+    """Build the workspace: read its folder, open its database, register its routes.
+
+    Args:
+        settings: where the media are, where figures are kept, where the app is.
+
+    Returns:
+        The application; `app.state.workspace` holds its parts.
+
+    Raises:
+        NotADirectoryError: the media folder does not exist.
+        RuntimeError: the database was written by a newer version.
+    """
+    workspace = _open(settings)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await workspace.client.aclose()
+        workspace.store.close()
+
+    app = FastAPI(
+        title="sam2-serving workspace", lifespan=lifespan, openapi_url=None, redirect_slashes=False
+    )
+    app.state.workspace = workspace
+    add_error_handlers(app)
+    for family in _FAMILIES:
+        app.include_router(family, prefix=API_PREFIX.rstrip("/"))
+    app.include_router(browser.router)
+    app.include_router(proxy.router)
+    _add_page(app)
+    app.add_middleware(BrowserGuard, max_json_bytes=settings.max_request_mb << 20)
+    app.add_middleware(RequestCounter, counts=workspace.counts)
+    return app
+
+
+def run(settings: WorkspaceSettings) -> None:
+    """Serve the workspace until it is interrupted."""
+    app = create_workspace(settings)
+    log.info("The page is at http://%s:%s/", settings.host, settings.port)
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        # A browser keeps connections open; do not wait for them on Ctrl-C.
+        timeout_graceful_shutdown=3,
+    )
+
+
+def _open(settings: WorkspaceSettings) -> Workspace:
+    if settings.folder is None:
+        make_samples(settings.media_folder)
+    media = MediaFolder(settings.media_folder, settings.data_dir / "pictures")
+    store = Store(open_database(settings.database_path), project_name=media.root.name)
+    store.sync_media(media)
+    if not store.classes():
+        store.add_class(FIRST_CLASS[0], "bitmap", FIRST_CLASS[1])
+    counts = RequestCounts()
+    counts.routes = frozenset(path.strip("/") for family in _FAMILIES for path in _paths(family))
+    return Workspace(
+        settings=settings,
+        store=store,
+        media=media,
+        files=TeamFiles(store, settings.data_dir / "team-files"),
+        counts=counts,
+        # Proxies of the environment are for the outside; the app is a neighbour.
+        client=httpx.AsyncClient(trust_env=False, headers={"accept-encoding": "identity"}),
+    )
+
+
+def _paths(family: APIRouter) -> list[str]:
+    return [str(getattr(route, "path", "")) for route in family.routes]
+
+
+def _add_page(app: FastAPI) -> None:
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+
+    @app.get("/", response_class=FileResponse)
+    def page() -> FileResponse:
+        return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})

@@ -1,0 +1,134 @@
+"""What the workspace remembers, as SQLAlchemy tables."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, Index, String
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+SCHEMA_VERSION = 1
+"""Kept in SQLite's `user_version`; raise it with a migration in `store.open_database`."""
+
+
+def now() -> str:
+    """Return the time as the platform writes it: UTC, milliseconds, `Z`."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Table(DeclarativeBase):
+    """Base of all tables: a number that is never used twice, and two times."""
+
+    __table_args__: Any = {"sqlite_autoincrement": True}  # noqa: RUF012
+    type_annotation_map = {dict[str, Any]: JSON, list[Any]: JSON}  # noqa: RUF012
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    created_at: Mapped[str] = mapped_column(default=now)
+    updated_at: Mapped[str] = mapped_column(default=now, onupdate=now)
+
+
+class Project(Table):
+    """The one project of a workspace: its media folder."""
+
+    __tablename__ = "projects"
+
+    name: Mapped[str]
+    meta_settings: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class Dataset(Table):
+    """A folder that holds media."""
+
+    __tablename__ = "datasets"
+
+    path: Mapped[str] = mapped_column(String, unique=True)
+    """Relative to the media folder, with forward slashes; "" is the folder itself."""
+    name: Mapped[str]
+    description: Mapped[str] = mapped_column(default="")
+
+
+class Entity(Table):
+    """A medium: an image now, a video or a volume later (`kind`)."""
+
+    __tablename__ = "entities"
+
+    kind: Mapped[str] = mapped_column(default="image")
+    dataset_id: Mapped[int] = mapped_column(ForeignKey(Dataset.id), index=True)
+    path: Mapped[str] = mapped_column(String, unique=True)
+    """Relative to the media folder, with forward slashes."""
+    name: Mapped[str]
+    hash: Mapped[str] = mapped_column(String, index=True)
+    """base64(sha256(file))."""
+    mime: Mapped[str]
+    size: Mapped[int]
+    mtime_ns: Mapped[int]
+    width: Mapped[int]
+    height: Mapped[int]
+    missing: Mapped[bool] = mapped_column(default=False)
+    """The file is gone; its figures are kept for the day it comes back."""
+
+
+class ObjectClass(Table):
+    """A class of the project's meta."""
+
+    __tablename__ = "object_classes"
+
+    title: Mapped[str] = mapped_column(String, unique=True)
+    shape: Mapped[str]
+    color: Mapped[str]
+    hotkey: Mapped[str] = mapped_column(default="")
+    description: Mapped[str] = mapped_column(default="")
+    geometry_config: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class Figure(Table):
+    """One mask (or other geometry) on one medium."""
+
+    __tablename__ = "figures"
+    __table_args__ = (Index("figures_of_entity", "entity_id"), {"sqlite_autoincrement": True})
+
+    entity_id: Mapped[int] = mapped_column(ForeignKey(Entity.id))
+    class_id: Mapped[int] = mapped_column(ForeignKey(ObjectClass.id))
+    geometry_type: Mapped[str]
+    geometry: Mapped[dict[str, Any]]
+    bbox: Mapped[list[Any]]
+    """[top, left, bottom, right], inclusive pixels."""
+    area: Mapped[float]
+    meta: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    tags: Mapped[list[Any]] = mapped_column(default=list)
+    description: Mapped[str] = mapped_column(default="")
+    nn_created: Mapped[bool] = mapped_column(default=False)
+    nn_updated: Mapped[bool] = mapped_column(default=False)
+    created_by: Mapped[str]
+
+
+class TeamFile(Table):
+    """A file of the team's storage; its bytes lie under their hash, never under its name."""
+
+    __tablename__ = "team_files"
+
+    path: Mapped[str] = mapped_column(String, unique=True)
+    hash: Mapped[str]
+    size: Mapped[int]
+    mime: Mapped[str]
+
+
+class TaskField(Table):
+    """A field of a task's data, as `tasks.data.set` keeps it."""
+
+    __tablename__ = "task_fields"
+
+    name: Mapped[str] = mapped_column(String, unique=True)
+    payload: Mapped[Any] = mapped_column(JSON, nullable=True)
+
+
+class Member(Table):
+    """Someone with a token of their own, perhaps limited to some datasets."""
+
+    __tablename__ = "members"
+
+    login: Mapped[str] = mapped_column(String, unique=True)
+    token_sha256: Mapped[str] = mapped_column(String, unique=True)
+    dataset_ids: Mapped[list[Any] | None] = mapped_column(JSON, nullable=True)
+    """None: every dataset."""

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import supervisely as sly
+from workspace_http import (
+    OWNER_TOKEN,
+    SESSION_TOKEN,
+    Running,
+    Settings,
+    serving,
+    write_picture,
+)
+
+from sam2_serving.workspace import WorkspaceSettings, create_workspace
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three datasets: the folder itself, `cats` and `dogs/small`."""
+    root = tmp_path / "media"
+    write_picture(root / "top.png", seed=1)
+    write_picture(root / "cats" / "a.png", seed=2)
+    write_picture(root / "cats" / "b.bmp", 33, 21, seed=3)
+    write_picture(root / "dogs" / "small" / "c.webp", seed=4)
+    return root
+
+
+@pytest.fixture
+def settings(tmp_path: Path, folder: Path) -> Settings:
+    def make(**more: object) -> WorkspaceSettings:
+        fields = {
+            "folder": folder,
+            "data_dir": tmp_path / "data",
+            "token": OWNER_TOKEN,
+            "session_token": SESSION_TOKEN,
+            **more,
+        }
+        return WorkspaceSettings(**fields)
+
+    return make
+
+
+@pytest.fixture
+def workspace(settings: Settings) -> Iterator[Running]:
+    app = create_workspace(settings())
+    with serving(app) as url:
+        yield Running(url, app)
+
+
+@pytest.fixture
+def api(workspace: Running) -> sly.Api:
+    return workspace.api()
+
+
+@pytest.fixture
+def image_ids(api: sly.Api) -> dict[str, int]:
+    """Image ids by name."""
+    project = api.project.get_list(1)[0]
+    datasets = api.dataset.get_list(project.id)
+    return {image.name: image.id for one in datasets for image in api.image.get_list(one.id)}

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import requests
+import supervisely as sly
+from test_workspace_strict import GOOD
+from workspace_http import OWNER_TOKEN, SESSION_TOKEN, Running
+
+
+@pytest.mark.parametrize("token", [None, "wrong-token", ""])
+@pytest.mark.parametrize("route", sorted(set(GOOD) - {"instance.version"}))
+def test_a_token_is_needed(workspace: Running, route: str, token: str | None) -> None:
+    answer = workspace.post(route, GOOD[route], token)
+    assert answer.status_code == 401
+    assert "x-api-key" in answer.json()["error"]
+
+
+def test_the_version_needs_none(workspace: Running) -> None:
+    assert workspace.post("instance.version", {}, None).json() == {"version": "6.16.0"}
+
+
+CALLS: dict[str, Callable[[sly.Api, int, int], object]] = {
+    "info": lambda api, image, dataset: api.image.get_info_by_id(image),
+    "download": lambda api, image, dataset: api.image.download_np(image),
+    "bulk": lambda api, image, dataset: api.image.download_bytes(dataset, [image]),
+    "list": lambda api, image, dataset: api.image.get_list(dataset),
+    "dataset": lambda api, image, dataset: api.dataset.get_info_by_id(dataset),
+    "annotation": lambda api, image, dataset: api.annotation.download(image),
+    "figures": lambda api, image, dataset: api.image.figure.download(dataset, [image]),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_a_limited_member(
+    workspace: Running, api: sly.Api, call: Callable[[sly.Api, int, int], object]
+) -> None:
+    cats = api.dataset.get_info_by_name(1, "cats")
+    dogs = api.dataset.get_info_by_name(1, "dogs/small")
+    guest = workspace.api(workspace.member("guest", [cats.id]))
+    assert call(guest, api.image.get_list(cats.id)[0].id, cats.id) is not None
+    with pytest.raises(requests.HTTPError) as refused:
+        call(guest, api.image.get_list(dogs.id)[0].id, dogs.id)
+    assert refused.value.response.status_code == 403
+    assert "guest has no right" in refused.value.response.json()["error"]
+
+
+def test_a_hash_is_no_way_around(workspace: Running, api: sly.Api) -> None:
+    cats = api.dataset.get_info_by_name(1, "cats")
+    dogs = api.dataset.get_info_by_name(1, "dogs/small")
+    token = workspace.member("guest", [cats.id])
+    content_hash = api.image.get_list(dogs.id)[0].hash
+    route = "images.bulk.download-by-hash"
+    assert workspace.post(route, {"hashes": [content_hash]}, token).status_code == 403
+    assert workspace.post(route, {"hashes": [content_hash]}).status_code == 200
+
+
+def test_a_limited_member_sees_only_theirs(workspace: Running, api: sly.Api) -> None:
+    cats = api.dataset.get_info_by_name(1, "cats")
+    guest = workspace.api(workspace.member("guest", [cats.id]))
+    assert [one.name for one in guest.dataset.get_list(1)] == ["cats"]
+    assert {one.dataset_id for one in guest.image.get_list(project_id=1)} == {cats.id}
+
+
+def test_a_revoked_token_is_worth_nothing(workspace: Running) -> None:
+    token = workspace.member("guest", None)
+    assert workspace.post("images.info", GOOD["images.info"], token).status_code == 200
+    assert workspace.page("DELETE", "/workspace/api/members/guest").ok
+    assert workspace.post("images.info", GOOD["images.info"], token).status_code == 401
+    assert workspace.page("DELETE", "/workspace/api/members/guest").status_code == 404
+
+
+def test_members_give_no_tokens(workspace: Running) -> None:
+    headers = {"x-api-key": workspace.member("guest", None)}
+    body = {"login": "friend"}
+    answer = workspace.page("PUT", "/workspace/api/members", json=body, headers=headers)
+    assert answer.status_code == 403
+
+
+def test_tokens_are_not_on_the_disk(workspace: Running, tmp_path) -> None:
+    token = workspace.member("guest", None)
+    content = b"".join(file.read_bytes() for file in (tmp_path / "data").rglob("*.sqlite*"))
+    assert b"guest" in content
+    assert token.encode() not in content
+    assert OWNER_TOKEN.encode() not in content
+
+
+FOREIGN = [
+    {"Origin": "http://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://127.0.0.1:1"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN, ids=str)
+def test_other_sites_are_refused(workspace: Running, headers: dict[str, str]) -> None:
+    body = {"title": "x", "color": "#000000"}
+    for path in ("/workspace/api/classes", f"/net/{SESSION_TOKEN}/x", "/public/api/v3/images.info"):
+        answer = workspace.page("POST", path, json=body, headers=headers)
+        assert answer.status_code == 403
+        assert "other sites" in answer.json()["error"]
+
+
+def test_the_pages_own_requests_pass(workspace: Running) -> None:
+    headers = {"Origin": workspace.url, "Sec-Fetch-Site": "same-origin"}
+    body = {"title": "x", "color": "#000000"}
+    answer = workspace.page("POST", "/workspace/api/classes", json=body, headers=headers)
+    assert answer.status_code == 201
+
+
+@pytest.mark.parametrize(
+    "path", ["/workspace/api/session", "/workspace/requests", f"/net/{SESSION_TOKEN}/x"]
+)
+def test_a_name_that_points_here_is_refused(workspace: Running, path: str) -> None:
+    """DNS rebinding: a foreign name that resolves to this machine."""
+    answer = workspace.page("GET", path, headers={"Host": "evil.example"})
+    assert answer.status_code == 403
+    assert "evil.example" in answer.json()["error"]
+
+
+def test_a_token_opens_the_page_routes_under_any_name(workspace: Running) -> None:
+    headers = {"Host": "workspace:8080", "x-api-key": OWNER_TOKEN}
+    answer = workspace.page("GET", "/workspace/api/session", headers=headers)
+    assert answer.json()["login"] == "owner"
+
+
+def test_a_huge_body_is_refused_unread(workspace: Running) -> None:
+    headers = {"Content-Length": str(10**12), "x-api-key": OWNER_TOKEN}
+    path = f"{workspace.url}/public/api/v3/images.info"
+    with requests.Session() as session:
+        request = requests.Request("POST", path, headers=headers).prepare()
+        request.headers["Content-Length"] = str(10**12)
+        answer = session.send(request, timeout=10)
+    assert answer.status_code == 413
+
+
+def test_pages_cannot_be_framed_or_run_foreign_scripts(workspace: Running) -> None:
+    policy = workspace.page("GET", "/").headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "frame-ancestors 'none'" in policy

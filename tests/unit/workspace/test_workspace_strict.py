@@ -1,0 +1,128 @@
+"""Every API route refuses fields that it does not know, and names a field that is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from workspace_http import Running
+
+from sam2_serving.workspace.api import annotations as whole_annotations
+from sam2_serving.workspace.api import figures, files, images, instance, projects, tasks
+
+FAMILIES = (instance, projects, images, figures, whole_annotations, files, tasks)
+
+GOOD: dict[str, dict[str, Any]] = {
+    "instance.version": {},
+    "projects.list": {},
+    "projects.info": {"id": 1},
+    "projects.meta": {"id": 1},
+    "projects.meta.update": {
+        "id": 1,
+        "meta": {"classes": [{"title": "object", "shape": "bitmap", "color": "#FF0000"}]},
+    },
+    "projects.settings.update": {"id": 1, "settings": {}},
+    "datasets.info": {"id": 1},
+    "datasets.list": {"projectId": 1},
+    "images.download": {"id": 1},
+    "images.info": {"id": 1, "forceMetadataForLinks": True},
+    "images.list": {"datasetId": 1, "forceMetadataForLinks": True},
+    "images.bulk.download": {"datasetId": 1, "imageIds": [1]},
+    "images.bulk.download-by-hash": {"hashes": ["x"]},
+    "figures.bulk.add": {"entityId": 1, "figures": []},
+    "figures.info": {"id": 1, "fields": []},
+    "figures.list": {"datasetId": 1, "fields": []},
+    "figures.bulk.remove": {"figureIds": [1]},
+    "annotations.info": {
+        "imageId": 1,
+        "withCustomBigData": False,
+        "forceMetadataForLinks": True,
+        "integerCoords": False,
+    },
+    "annotations.bulk.info": {
+        "datasetId": 1,
+        "imageIds": [1],
+        "withCustomBigData": False,
+        "integerCoords": False,
+    },
+    "annotations.bulk.add": {"datasetId": 1, "annotations": []},
+    "file-storage.list": {"teamId": 1, "path": "/", "recursive": True},
+    "file-storage.download": {"teamId": 1, "path": "/"},
+    "file-storage.info": {"id": 1},
+    "file-storage.remove": {"teamId": 1, "path": "/"},
+    "tasks.info": {"id": 1},
+    "tasks.data.get": {"taskId": 1, "fields": []},
+    "tasks.data.set": {"taskId": 1, "fields": []},
+    "tasks.app-v2.data.set": {"taskId": 1, "payload": {}},
+    "tasks.meta.update": {"id": 1},
+    "tasks.request.direct": {
+        "taskId": 1,
+        "command": "x",
+        "context": {},
+        "state": {},
+        "skipResponse": False,
+        "timeout": 1,
+    },
+}
+OPEN_ROUTES = {"tasks.meta.update"}
+FORM_ROUTES = {"file-storage.bulk.upload"}
+
+
+def _routes() -> Iterator[APIRoute]:
+    for family in FAMILIES:
+        yield from (route for route in family.router.routes if isinstance(route, APIRoute))
+
+
+def test_every_route_is_in_the_table() -> None:
+    assert {route.path.strip("/") for route in _routes()} == set(GOOD) | FORM_ROUTES
+
+
+def test_every_body_cites_the_contract() -> None:
+    for route in _routes():
+        if route.path.strip("/") in FORM_ROUTES:
+            continue
+        model = route.body_field.field_info.annotation
+        assert issubclass(model, BaseModel)
+        assert (
+            "Contract " in model.__doc__ or "The SDK's" in model.__doc__ or "SDK" in model.__doc__
+        )
+
+
+@pytest.mark.parametrize("route", sorted(set(GOOD) - OPEN_ROUTES))
+def test_an_unknown_field_is_named(workspace: Running, route: str) -> None:
+    answer = workspace.post(route, {**GOOD[route], "surprise": 1})
+    assert answer.status_code == 400
+    assert "surprise" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("route", "field"),
+    [(route, field) for route, body in sorted(GOOD.items()) for field in body],
+)
+def test_a_missing_field_is_named(workspace: Running, route: str, field: str) -> None:
+    body = {name: value for name, value in GOOD[route].items() if name != field}
+    answer = workspace.post(route, body)
+    assert answer.status_code == 400
+    assert field in answer.json()["error"]
+
+
+@pytest.mark.parametrize("odd", [None, [], "text", 1, {"id": "1"}, {"id": True}, {"id": 1.5}])
+def test_odd_bodies_are_400(workspace: Running, odd: object) -> None:
+    assert workspace.post("images.download", odd).status_code == 400
+
+
+def test_broken_json_is_400(workspace: Running) -> None:
+    headers = {"x-api-key": "owner-token-of-the-tests", "content-type": "application/json"}
+    path = "/public/api/v3/images.download"
+    assert workspace.page("POST", path, data=b"{broken", headers=headers).status_code == 400
+    assert workspace.page("POST", path, data=b"\xff\xfe", headers=headers).status_code == 400
+
+
+@pytest.mark.parametrize("route", ["images.destroy", "images", "", "videos.info", "../images.info"])
+def test_unknown_routes_are_404(workspace: Running, route: str) -> None:
+    answer = workspace.post(route, {})
+    assert answer.status_code == 404
+    assert answer.json()["success"] is False

@@ -1,0 +1,175 @@
+"""The task routes and the way to the app; an echo stands where the app would be."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+
+import pytest
+import requests
+import supervisely as sly
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, StreamingResponse
+from workspace_http import OWNER_TOKEN, SESSION_TOKEN, Running, Settings, serving
+
+from sam2_serving.workspace import create_workspace
+
+
+def _echo_app() -> FastAPI:
+    app = FastAPI()
+
+    @app.post("/slow")
+    async def slow() -> dict[str, str]:
+        await asyncio.sleep(5)
+        return {}
+
+    @app.post("/busy")
+    def busy() -> JSONResponse:
+        return JSONResponse({"message": "busy"}, 503, {"Retry-After": "2"})
+
+    @app.post("/stream")
+    def stream() -> StreamingResponse:
+        return StreamingResponse(
+            iter([b"data: 1\n\n", b"data: 2\n\n"]), media_type="text/event-stream"
+        )
+
+    @app.api_route("/{path:path}", methods=["GET", "POST"])
+    async def echo(path: str, request: Request) -> JSONResponse:
+        body = (await request.body()).decode()
+        answer = {"path": path, "query": request.url.query, "body": body}
+        answer["names"] = sorted(request.headers)
+        sent = request.headers.get("x-request-id", "")
+        return JSONResponse(answer, headers={"X-Request-Id": sent})
+
+    return app
+
+
+@pytest.fixture
+def proxied(settings: Settings) -> Iterator[Running]:
+    with serving(_echo_app()) as app_url:
+        app = create_workspace(
+            settings(app_url=app_url, proxy_timeout_s=1, server_address="http://w")
+        )
+        with serving(app) as url:
+            yield Running(url, app)
+
+
+def _net(running: Running, endpoint: str, **more: object) -> requests.Response:
+    return running.page("POST", f"/net/{SESSION_TOKEN}/{endpoint}", **more)
+
+
+def test_send_request_adds_who_asks(proxied: Running) -> None:
+    got = proxied.api().task.send_request(
+        1, "smart_segmentation", {"settings": {}}, {"image_id": 7}
+    )
+    assert got["path"] == "smart_segmentation"
+    assert json.loads(got["body"]) == {
+        "context": {"image_id": 7, "outside_request": True},
+        "state": {"settings": {}},
+        "api_token": OWNER_TOKEN,
+        "server_address": "http://w",
+    }
+
+
+def test_send_request_in_the_callers_name(proxied: Running) -> None:
+    token = proxied.member("guest", [1])
+    got = proxied.api(token).task.send_request(1, "x", {}, {})
+    assert json.loads(got["body"])["api_token"] == token
+
+
+def test_net_adds_who_asks_and_keeps_the_rest(proxied: Running) -> None:
+    body = {"context": {"image_id": 7, "request_uid": "u"}, "state": {"settings": {}}, "more": None}
+    answer = _net(proxied, "a/b?c=d", json=body, headers={"X-Request-Id": "me", "Cookie": "c=1"})
+    assert answer.headers["x-request-id"] == "me"
+    got = answer.json()
+    assert (got["path"], got["query"]) == ("a/b", "c=d")
+    assert json.loads(got["body"]) == {
+        **body,
+        "api_token": OWNER_TOKEN,
+        "server_address": "http://w",
+    }
+    assert "x-api-key" not in got["names"]
+    assert "cookie" not in got["names"]
+
+
+def test_net_keeps_a_clients_own_token(proxied: Running) -> None:
+    body = {"api_token": "theirs", "server_address": "http://other"}
+    got = json.loads(_net(proxied, "x", json=body).json()["body"])
+    assert got == body
+
+
+def test_net_leaves_other_bodies_alone(proxied: Running) -> None:
+    for content in (b"{broken", b"[1, 2]"):
+        headers = {"content-type": "application/json"}
+        assert _net(proxied, "x", data=content, headers=headers).json()["body"] == content.decode()
+    multipart = _net(proxied, "x", files={"files": ("a", b"content")}).json()["body"]
+    assert "content" in multipart
+    assert "api_token" not in multipart
+
+
+def test_net_gives_answers_through(proxied: Running) -> None:
+    busy = _net(proxied, "busy", json={})
+    assert (busy.status_code, busy.headers["retry-after"]) == (503, "2")
+    stream = _net(proxied, "stream", json={})
+    assert stream.headers["content-type"].startswith("text/event-stream")
+    assert stream.content == b"data: 1\n\ndata: 2\n\n"
+
+
+def test_a_silent_app_is_504(proxied: Running) -> None:
+    answer = _net(proxied, "slow", json={})
+    assert answer.status_code == 504
+    assert "within 1 s" in answer.json()["message"]
+
+
+def test_an_absent_app_is_503(workspace: Running) -> None:
+    answer = _net(workspace, "smart_segmentation", json={})
+    assert answer.status_code == 503
+    assert "Is it started?" in answer.json()["message"]
+    body = {"taskId": 1, "command": "x", "context": {}, "state": {}, "skipResponse": False}
+    direct = workspace.post("tasks.request.direct", {**body, "timeout": 60})
+    assert direct.status_code == 503
+
+
+def test_a_wrong_session_is_404(proxied: Running) -> None:
+    assert proxied.page("POST", "/net/wrong/is_online", json={}).status_code == 404
+
+
+@pytest.mark.parametrize("endpoint", ["a//b", "..%2f..%2fx", "http:%2f%2felsewhere", "a%00b"])
+def test_odd_endpoints_are_400(proxied: Running, endpoint: str) -> None:
+    assert _net(proxied, endpoint, json={}).status_code == 400
+
+
+def test_task_info_names_the_session(api: sly.Api) -> None:
+    assert api.task.get_info_by_id(1)["meta"]["sessionToken"] == SESSION_TOKEN
+
+
+def test_task_fields(api: sly.Api) -> None:
+    assert api.task.get_fields(1, ["autoRestartInfo"]) == {}
+    api.task.set_field(1, "autoRestartInfo", {"deployParams": {"device": "cpu"}})
+    api.task.set_field(1, "autoRestartInfo", {"more": 1}, append=True)
+    assert api.task.get_field(1, "autoRestartInfo") == {
+        "deployParams": {"device": "cpu"},
+        "more": 1,
+    }
+
+
+def test_what_a_page_of_the_app_sends(api: sly.Api) -> None:
+    patch = [{"op": "add", "path": "/x", "value": 1}]
+    assert api.task._update_app_content(1, patch, {"y": 2}) == {}
+    api.task.update_meta(1, {"templateRootDirectory": "/offline"})
+
+
+def test_is_running_asks_the_app(proxied: Running, workspace: Running) -> None:
+    assert proxied.api().task.is_running(1)
+    assert not workspace.api().task.is_running(1)
+
+
+def test_model_api_finds_the_session(proxied: Running) -> None:
+    """The SDK's own client of a served model goes through /net/<token>/."""
+    session = sly.nn.inference.Session(
+        proxied.api(), session_url=f"{proxied.url}/net/{SESSION_TOKEN}"
+    )
+    got = session._get_from_endpoint("get_model_meta")
+    assert got["path"] == "get_model_meta"
+    assert json.loads(got["body"])["api_token"] == OWNER_TOKEN
