@@ -31,6 +31,11 @@ class PretrainedModel:
     sha256: str | None
     columns: dict[str, str]
 
+    @property
+    def short_name(self) -> str:
+        """The name to type on a command line."""
+        return next(iter(self.aliases), self.name)
+
 
 @lru_cache(maxsize=1)
 def pretrained_models() -> tuple[PretrainedModel, ...]:
@@ -57,7 +62,9 @@ def find_pretrained(name: str) -> PretrainedModel:
     for model in pretrained_models():
         if name.lower() in (model.name.lower(), *(alias.lower() for alias in model.aliases)):
             return model
-    short = ", ".join(model.aliases[0] if model.aliases else model.name for model in pretrained_models())
+    short = ", ".join(
+        model.aliases[0] if model.aliases else model.name for model in pretrained_models()
+    )
     raise KeyError(f"There is no pretrained model {name!r}; there are: {short}.")
 
 

@@ -66,9 +66,6 @@ class ServerSettings(BaseSettings):
         description="Platform addresses a request may name besides the configured one (JSON list).",
     )
 
-    workspace_host: str = Field("127.0.0.1", description="Address the local workspace listens on.")
-    workspace_port: int = Field(8080, ge=0, le=65535, description="Port of the local workspace.")
-
 
 @lru_cache(maxsize=1)
 def server_settings() -> ServerSettings:

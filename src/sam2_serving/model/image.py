@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+import torchvision.transforms.functional as pictures
 from sam2.modeling.sam2_base import SAM2Base
-from sam2.utils.transforms import SAM2Transforms
 
 from sam2_serving.model.checkpoints import fingerprint
 from sam2_serving.model.devices import DTYPES, DtypeName
@@ -21,6 +21,9 @@ from sam2_serving.model.prompts import Prompts, mask_to_logits
 Refine = Literal["single", "two_pass"]
 
 MASK_THRESHOLD = 0.0
+PIXEL_MEAN = [0.485, 0.456, 0.406]
+PIXEL_STD = [0.229, 0.224, 0.225]
+"""Of ImageNet's RGB values in [0, 1], as all SAM 2 networks were trained with."""
 LOGIT_LIMIT = 32.0
 """Low-resolution logits are clamped to +-32 before they are used as a prompt, as upstream does."""
 
@@ -94,7 +97,6 @@ class SegmentationModel:
         self.config_name = config_name
         self.device = device
         self.dtype = dtype
-        self._transforms = SAM2Transforms(self.input_size, MASK_THRESHOLD)
 
     @property
     def input_size(self) -> int:
@@ -122,7 +124,7 @@ class SegmentationModel:
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
             raise ValueError(f"Need a uint8 HxWx3 image, got {image.dtype} {image.shape}.")
-        pixels = self._transforms(np.ascontiguousarray(image))[None].to(self.device)
+        pixels = self._network_pixels(image).to(self.device)
         with self._autocast():
             maps = self.network.forward_image(pixels)["backbone_fpn"][-3:]
             coarsest = maps[2]
@@ -190,6 +192,14 @@ class SegmentationModel:
         )
         mask: npt.NDArray[np.bool_] = (logits[0, 0] > MASK_THRESHOLD).cpu().numpy()
         return mask
+
+    def _network_pixels(self, image: npt.NDArray[np.uint8]) -> torch.Tensor:
+        """Return 1 x 3 x S x S float32: resized as upstream's image predictor does, normalised."""
+        unit = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).contiguous() / 255
+        side = self.input_size
+        resized = pictures.resize(unit, [side, side], antialias=True)
+        normal: torch.Tensor = pictures.normalize(resized, PIXEL_MEAN, PIXEL_STD)
+        return normal[None]
 
     def _sparse_prompts(
         self, prompts: Prompts, image_size: tuple[int, int]

@@ -1,0 +1,182 @@
+"""The command `sam2-serving`: demo, serve, models, segment."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from tqdm import tqdm
+
+from sam2_serving.demo import DemoError, app_command, demo_from, run_demo
+from sam2_serving.downloads import DownloadError
+from sam2_serving.engine import Engine, ImageKey, ImageSource, Segmentation
+from sam2_serving.images import decode_image
+from sam2_serving.masks import Box, draw_overlay, encode_rle
+from sam2_serving.model import ModelError, Point, Prompts, load_model
+from sam2_serving.pretrained import (
+    REPOSITORY,
+    PretrainedModel,
+    checkpoint_file,
+    find_pretrained,
+    pretrained_models,
+)
+from sam2_serving.settings import ServerSettings, server_settings
+
+
+class UsageError(Exception):
+    """The command cannot be carried out; the text says why."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        0, or 2 after a sentence on stderr.
+    """
+    options = _parser(server_settings()).parse_args(arguments)
+    try:
+        return int(options.run(options) or 0)
+    except (UsageError, DemoError, DownloadError, ModelError) as error:
+        print(f"sam2-serving: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser(settings: ServerSettings) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sam2-serving", description="Serve Segment Anything 2.1.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="workspace and app together, no account needed")
+    demo.add_argument("folder", nargs="?", type=Path, help="your images; default: samples")
+    demo.add_argument("--port", type=int, default=8080, help="of the page")
+    demo.add_argument("--app-port", type=int, default=settings.port, help="of the app")
+    demo.set_defaults(run=_demo)
+
+    serve = commands.add_parser("serve", help="the app alone, without a page")
+    serve.add_argument("--host", default=settings.host)
+    serve.add_argument("--port", type=int, default=settings.port)
+    serve.set_defaults(run=_serve)
+
+    models = commands.add_parser("models", help="list the pretrained models")
+    models.set_defaults(run=_models)
+
+    segment = commands.add_parser("segment", help="one image and prompts to one mask")
+    segment.add_argument("image", type=Path)
+    segment.add_argument(
+        "--box", type=float, nargs=4, metavar=("X0", "Y0", "X1", "Y1"), help="x1, y1 exclusive"
+    )
+    for name, meaning in (("--point", "click on the object"), ("--negative", "click beside it")):
+        segment.add_argument(
+            name, type=float, nargs=2, action="append", default=[], metavar=("X", "Y"), help=meaning
+        )
+    segment.add_argument("--refine", choices=("single", "two_pass"), default=settings.refine)
+    segment.add_argument("--overlay", type=Path, help="PNG of the image with the mask over it")
+    segment.add_argument("--mask", type=Path, help="PNG of the mask, 0 and 255")
+    segment.add_argument("--rle", type=Path, help="JSON: COCO run-length code, predicted IoU")
+    segment.set_defaults(run=_segment)
+
+    for command in (demo, serve, segment):
+        command.add_argument("--model", default=settings.model, help="name or alias: see `models`")
+        command.add_argument("--device", default=settings.device, help="auto, cpu, cuda, cuda:N")
+    return parser
+
+
+def _demo(options: argparse.Namespace) -> int:
+    if options.folder is not None and not options.folder.is_dir():
+        raise UsageError(f"There is no folder {str(options.folder)!r}.")
+    _known(options.model)
+    settings = server_settings().model_copy(
+        update={"port": options.app_port, "model": options.model, "device": options.device}
+    )
+    folder = None if options.folder is None else options.folder.resolve()
+    return run_demo(demo_from(settings, folder, options.port))
+
+
+def _serve(options: argparse.Namespace) -> None:
+    """Become the app's process, so that signals reach it."""
+    _known(options.model)
+    for name in ("host", "port", "model", "device"):
+        os.environ[f"SAM2_SERVING_{name.upper()}"] = str(getattr(options, name))
+    os.chdir(REPOSITORY)
+    command = app_command(options.host, options.port)
+    os.execv(command[0], command)
+
+
+def _models(_: argparse.Namespace) -> None:
+    models = pretrained_models()
+    rows = [{"name": model.short_name, **model.columns} for model in models]
+    headers = list(rows[0])
+    widths = [max(len(header), *(len(row[header]) for row in rows)) for header in headers]
+    for cells in [headers, *([row[header] for header in headers] for row in rows)]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)))
+
+
+def _segment(options: argparse.Namespace) -> None:
+    image, prompts = _read_image(options.image), _prompts(options)
+    model = load_model(_checkpoint(_known(options.model)), options.device, server_settings().dtype)
+    engine = Engine(model, store_bytes=server_settings().store_mb * 2**20)
+    try:
+        source = ImageSource(ImageKey("file", "", str(options.image)), lambda: image)
+        answer = engine.segment(source, prompts, refine=options.refine)
+    finally:
+        engine.close()
+    _write(options, image, answer)
+
+
+def _read_image(path: Path) -> npt.NDArray[np.uint8]:
+    try:
+        return decode_image(path.read_bytes(), server_settings().max_image_pixels)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{str(path)!r} cannot be read: {error}") from error
+
+
+def _prompts(options: argparse.Namespace) -> Prompts:
+    points = [Point(x, y) for x, y in options.point]
+    points += [Point(x, y, positive=False) for x, y in options.negative]
+    box = None if options.box is None else Box(*options.box)
+    if box is not None and not (box.x0 < box.x1 and box.y0 < box.y1):
+        raise UsageError("The box is empty: x0 must be less than x1, and y0 less than y1.")
+    prompts = Prompts(tuple(points), box)
+    if prompts.is_empty:
+        raise UsageError("Say what to segment: --box X0 Y0 X1 Y1 or --point X Y.")
+    return prompts
+
+
+def _write(options: argparse.Namespace, image: npt.NDArray[np.uint8], answer: Segmentation) -> None:
+    overlay = options.overlay
+    if overlay is None and options.mask is None and options.rle is None:
+        overlay = Path(f"{options.image.stem}-overlay.png")
+    if overlay is not None:
+        Image.fromarray(draw_overlay(image, answer.mask)).save(overlay, format="PNG")
+    if options.mask is not None:
+        Image.fromarray(answer.mask.astype(np.uint8) * 255).save(options.mask, format="PNG")
+    if options.rle is not None:
+        code = {"segmentation": encode_rle(answer.mask), "predicted_iou": answer.predicted_iou}
+        options.rle.write_text(json.dumps(code))
+    written = ", ".join(str(file) for file in (overlay, options.mask, options.rle) if file)
+    print(
+        f"{answer.mask.sum()} pixels, predicted IoU {answer.predicted_iou:.3f} "
+        f"({answer.numeric_path}): {written}"
+    )
+
+
+def _known(name: str) -> PretrainedModel:
+    try:
+        return find_pretrained(name)
+    except KeyError as error:
+        raise UsageError(str(error.args[0])) from error
+
+
+def _checkpoint(model: PretrainedModel) -> Path:
+    with tqdm(unit="B", unit_scale=True, desc=model.name, disable=None, leave=False) as bar:
+
+        def show(done: int, total: int | None) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        return checkpoint_file(model, server_settings().checkpoints_dir, show)
