@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from pathlib import Path
 from typing import Any, Literal
 
 import uvicorn
 from fastapi import HTTPException
 from supervisely import Bitmap, ObjClass, ProjectMeta, TagMeta, TagValueType
-from supervisely import env as sly_env
 from supervisely.app.exceptions import DialogWindowError
 from supervisely.app.fastapi import _MainServer
 from supervisely.app.widgets import Field, Switch
@@ -19,9 +17,10 @@ from supervisely.nn.inference import Inference, PromptableSegmentation
 from supervisely.nn.utils import ModelSource, RuntimeType
 from supervisely.sly_logger import logger
 
-from sam2_serving.app import redaction
+from sam2_serving.app import environment, redaction
 from sam2_serving.app.addresses import ServerPolicy
-from sam2_serving.app.deployment import Deployment, LoadProgress, Served
+from sam2_serving.app.deployment import Deployment, Served
+from sam2_serving.app.downloading import get_checkpoint
 from sam2_serving.app.media import MediaLibrary
 from sam2_serving.app.platform_api import PlatformClient
 from sam2_serving.app.reporting import AppError, BadRequest, DeployFailed
@@ -30,14 +29,12 @@ from sam2_serving.app.serving import serving_router
 from sam2_serving.app.session import session_router
 from sam2_serving.app.smart_tool import smart_tool_router
 from sam2_serving.app.workers import Workers
-from sam2_serving.downloads import DownloadError
 from sam2_serving.engine import Engine
 from sam2_serving.model import DeviceError, ModelError, available_devices, load_model
 from sam2_serving.model.devices import resolve_device
 from sam2_serving.pretrained import (
     MODELS_FILE,
     PretrainedModel,
-    checkpoint_file,
     find_pretrained,
 )
 from sam2_serving.settings import ServerSettings, server_settings
@@ -73,11 +70,11 @@ class SegmentAnything2(PromptableSegmentation):  # type: ignore[misc]
         """
         self.settings = settings or server_settings()
         self.deployment = Deployment()
-        self._headless = not _platform_environment() if headless is None else headless
+        self._headless = not environment.has_serve_page() if headless is None else headless
         self._box_switch: Switch | None = None
         self._guard: Guard | None = None
         redaction.install()
-        _prepare_environment(self.settings.data_dir)
+        environment.complete(self.settings.data_dir)
         # The SDK's PromptableSegmentation cannot ask for the template Serve page, its base can.
         Inference.__init__(
             self,
@@ -233,8 +230,7 @@ class SegmentAnything2(PromptableSegmentation):  # type: ignore[misc]
         self._server_thread.start()
 
     def _servers(self) -> ServerPolicy:
-        configured = sly_env.server_address(raise_not_found=False)
-        return ServerPolicy(configured, self.settings.allowed_servers)
+        return ServerPolicy(environment.configured_server(), self.settings.allowed_servers)
 
     def _register_routes(self) -> None:
         server = _MainServer().get_server()
@@ -352,43 +348,11 @@ class SegmentAnything2(PromptableSegmentation):  # type: ignore[misc]
         except (KeyError, TypeError) as error:
             raise BadRequest("Only models of the app's own table are served yet.") from error
 
-        def report(current: int, total: int | None) -> None:
-            self.deployment.progress = LoadProgress(f"Downloading {model.name}", current, total)
-            if log_progress and self.gui is not None:
-                self._show_download(model.name, current, total)
-
-        try:
-            checkpoint = checkpoint_file(model, self.settings.checkpoints_dir, report)
-        except DownloadError as error:
-            raise DeployFailed(str(error)) from error
-        finally:
-            if self.gui is not None:
-                self.gui.download_progress.hide()
-        return {**deploy_params["model_files"], "checkpoint": str(checkpoint)}
-
-    def _show_download(self, name: str, current: int, total: int | None) -> None:
-        bar = self.gui.download_progress
-        if current == 0 or bar.is_hidden():
-            bar.show()
-        bar(message=f"Downloading {name}", total=total, initial=current, unit_scale=True)
+        bar = self.gui.download_progress if log_progress and self.gui is not None else None
+        path = get_checkpoint(model, self.settings.checkpoints_dir, self.deployment, bar)
+        return {**deploy_params["model_files"], "checkpoint": str(path)}
 
     def _release_engine(self) -> None:
         engine = self.deployment.take_served()
         if engine is not None:
             engine.close()
-
-
-def _platform_environment() -> bool:
-    """Tell whether everything that the SDK's Serve page needs is in the environment."""
-    return (
-        sly_env.server_address(raise_not_found=False) is not None
-        and sly_env.api_token(raise_not_found=False) is not None
-        and sly_env.team_id(raise_not_found=False) is not None
-    )
-
-
-def _prepare_environment(data_dir: Path) -> None:
-    """Give the SDK folders of ours where the platform gave it none."""
-    os.environ.setdefault("SMART_CACHE_CONTAINER_DIR", str(data_dir / "smart_cache"))
-    if sly_env.task_id(raise_not_found=False) is None:
-        os.environ.setdefault("SLY_APP_DATA_DIR", str(data_dir / "app"))

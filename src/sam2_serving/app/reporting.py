@@ -41,6 +41,18 @@ class UnsupportedSource(AppError):
     """The request is right, but names something that is not served yet."""
 
 
+class NotServedYet(AppError):
+    """A route of the SDK's that this app does not answer."""
+
+    status = 501
+
+
+class UnsupportedMediaType(AppError):
+    """The body is not JSON."""
+
+    status = 415
+
+
 class Unauthorized(AppError):
     """The request has no token, or one that the platform does not know."""
 

@@ -28,9 +28,10 @@ from sam2_serving.app.reporting import (
     BadRequest,
     MediaNotFound,
     MediaTooLarge,
+    NotServedYet,
     PermissionDenied,
     Unexpected,
-    UnsupportedSource,
+    UnsupportedMediaType,
     error_response,
     smart_tool_error_body,
 )
@@ -69,18 +70,6 @@ NOT_SERVED_YET = frozenset(
     }
 )
 """Routes of the SDK that would crash, hang or write outside their folder with this model."""
-
-
-class NotServedYet(UnsupportedSource):
-    """A route of the SDK's that this app does not answer."""
-
-    status = 501
-
-
-class UnsupportedMediaType(BadRequest):
-    """The body is not JSON."""
-
-    status = 415
 
 
 class Guard:

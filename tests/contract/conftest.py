@@ -1,0 +1,107 @@
+"""The real app (a process of its own), the real workspace, and real HTTP between them."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+import uvicorn
+from live import OWNER_TOKEN, Platform, RunningApp, free_port
+
+from sam2_serving.scenes import draw_scene
+from sam2_serving.workspace.server import create_workspace
+from sam2_serving.workspace.settings import TEAM_ID, WorkspaceSettings
+
+
+@pytest.fixture(scope="session")
+def media_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("media")
+    for seed in range(4):
+        dataset = folder / ("open" if seed < 3 else "closed")
+        dataset.mkdir(exist_ok=True)
+        image = draw_scene(seed, size=(320, 240)).image
+        cv2.imwrite(str(dataset / f"scene{seed}.png"), image[..., ::-1])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ports() -> tuple[int, int]:
+    return free_port(), free_port()
+
+
+@pytest.fixture(scope="session")
+def platform(
+    media_folder: Path, ports: tuple[int, int], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Platform]:
+    app_port, port = ports
+    settings = WorkspaceSettings(
+        folder=media_folder,
+        data_dir=tmp_path_factory.mktemp("workspace"),
+        port=port,
+        app_url=f"http://127.0.0.1:{app_port}",
+        token=OWNER_TOKEN,
+    )
+    application = create_workspace(settings)
+    server = uvicorn.Server(uvicorn.Config(application, port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    workspace = application.state.workspace
+    datasets = {one.name: one.id for one in workspace.store.datasets()}
+    entities = workspace.store.entities(list(datasets.values()))
+    yield Platform(
+        settings.public_address,
+        workspace,
+        {Path(one.path).stem: one.id for one in entities},
+        datasets,
+    )
+    server.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def app_environment(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Headless: the platform's address is known, no token and no team are."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return kept | {
+        "OMP_NUM_THREADS": "1",
+        "SERVER_ADDRESS": platform.address,
+        "LOG_LEVEL": "DEBUG",
+        # Downloads fail at once, whether this machine has a network or not.
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+        "SAM2_SERVING_CHECKPOINTS_DIR": str(tmp_path_factory.mktemp("checkpoints")),
+        "SAM2_SERVING_DATA_DIR": str(tmp_path_factory.mktemp("app-data")),
+        "SAM2_SERVING_MODEL": "nano",
+        "SAM2_SERVING_DEVICE": "cpu",
+        "SAM2_SERVING_PLATFORM_TIMEOUT_S": "3",
+        "SAM2_SERVING_MAX_REQUEST_MB": "2",
+    }
+
+
+@pytest.fixture(scope="session")
+def app(
+    app_environment: dict[str, str], ports: tuple[int, int], tmp_path_factory: Any
+) -> Iterator[RunningApp]:
+    log_file = tmp_path_factory.mktemp("log") / "app.log"
+    running = RunningApp(ports[0], app_environment, log_file).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def page_app(
+    platform: Platform, app_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningApp]:
+    """With the SDK's Serve page, as the platform starts it; no model is served yet."""
+    environment = app_environment | {"API_TOKEN": OWNER_TOKEN, "TEAM_ID": str(TEAM_ID)}
+    log_file = tmp_path_factory.mktemp("log") / "page-app.log"
+    running = RunningApp(free_port(), environment, log_file).start(ready=False)
+    yield running
+    running.stop()

@@ -1,0 +1,124 @@
+"""The parts of the contract tests: a running app and a running workspace."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import supervisely as sly
+
+from sam2_serving.workspace.context import Workspace
+from sam2_serving.workspace.settings import TASK_ID
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+OWNER_TOKEN = "owner-token-0123456789abcdef"
+STARTUP_S = 120
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class RunningApp:
+    """An app process: call it as a client does, stop it, start it again on the same port."""
+
+    port: int
+    environment: dict[str, str]
+    log_file: Path
+    process: subprocess.Popen[bytes] | None = None
+    client: httpx.Client = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
+
+    def start(self, *, ready: bool = True) -> RunningApp:
+        command = [sys.executable, "-m", "uvicorn", "serve.main:m.app", "--ws", "websockets"]
+        command += ["--host", "127.0.0.1", "--port", str(self.port)]
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, cwd=REPOSITORY, env=self.environment, stdout=log, stderr=log
+            )
+        self.wait(lambda: not ready or self.is_online())
+        return self
+
+    def wait(self, done: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + STARTUP_S
+        while time.monotonic() < deadline:
+            assert self.process is not None
+            assert self.process.poll() is None, f"the app ended:\n{self.log()[-3000:]}"
+            try:
+                if self.client.get("/is_alive").status_code == 200 and done():
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.2)
+        raise AssertionError(f"the app did not get ready:\n{self.log()[-3000:]}")
+
+    def is_online(self) -> bool:
+        return bool(self.post("is_online").json()["is_online"])
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+            self.process = None
+
+    def post(self, route: str, body: Any = None, **options: Any) -> httpx.Response:
+        return self.client.post(f"/{route}", json={} if body is None else body, **options)
+
+    def log(self) -> str:
+        return self.log_file.read_text(errors="replace")
+
+    def threads(self) -> int:
+        """Threads of the process."""
+        assert self.process is not None
+        return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))
+
+    def memory(self) -> int:
+        """Resident bytes of the process."""
+        assert self.process is not None
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass
+class Platform:
+    """The workspace, running, with what it shows."""
+
+    address: str
+    workspace: Workspace
+    images: dict[str, int]
+    datasets: dict[str, int]
+
+    def envelope(self, context: dict[str, Any], state: Any = None, **extra: Any) -> dict[str, Any]:
+        """Wrap a context as the platform's proxy does."""
+        body = {"context": context, "state": {} if state is None else state}
+        return {**body, "api_token": OWNER_TOKEN, "server_address": self.address, **extra}
+
+    def api(self, token: str = OWNER_TOKEN) -> sly.Api:
+        return sly.Api(self.address, token)
+
+    def send(self, route: str, context: dict[str, Any], state: Any = None) -> Any:
+        """Send a request through the workspace's proxy with the unmodified SDK client."""
+        return self.api().task.send_request(
+            TASK_ID, route, data=state or {}, context=dict(context), retries=1
+        )
+
+    def count(self, route: str) -> int:
+        return self.workspace.counts.read().get(route, 0)

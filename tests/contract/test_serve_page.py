@@ -1,0 +1,170 @@
+"""The SDK's Serve page, driven through its own widgets' routes, then the unmodified SDK client."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import supervisely as sly
+from live import Platform, RunningApp
+
+
+class Page:
+    """What a browser keeps of the page: ids of widgets and the state it sends with each click."""
+
+    def __init__(self, app: RunningApp) -> None:
+        self.app = app
+        self.html = app.client.get("/").text
+        self.state: dict[str, Any] = app.client.post("/sly/state").json()
+
+    def widget(self, kind: str) -> str:
+        return next(name for name in self.state if name.startswith(kind))
+
+    def button(self, text: str) -> str:
+        data = self.app.client.post("/sly/data").json()
+        return next(name for name, one in data.items() if one and one.get("text") == text)
+
+    def press(self, text: str) -> Any:
+        body = {"state": self.state, "context": {}}
+        return self.app.post(f"{self.button(text)}/button_clicked_cb", body)
+
+    def choose(self, arch: str, row: int = 0) -> None:
+        self.state[self.widget("PretrainedModelsSelector")] |= {
+            "selectedArchType": arch,
+            "selectedRow": row,
+        }
+
+    def shows(self, name: str) -> bool:
+        """Tell whether a widget is shown."""
+        return self.app.client.post("/sly/data").json()[name]["hide"] is False
+
+
+@pytest.fixture
+def page(page_app: RunningApp, platform: Platform) -> Iterator[Page]:
+    settings = platform.workspace.settings
+    before, settings.app_url = settings.app_url, f"http://127.0.0.1:{page_app.port}"
+    page_app.post("stop_model")
+    yield Page(page_app)
+    settings.app_url = before
+
+
+def click(platform: Platform, **extra: Any) -> dict[str, Any]:
+    return {
+        "positive": [{"x": 160, "y": 120}],
+        "negative": [],
+        "image_id": platform.images["scene1"],
+        **extra,
+    }
+
+
+def test_serve_then_click_then_stop(page: Page, platform: Platform) -> None:
+    assert platform.send("is_online", {}) == {"is_online": False}
+    page.choose("Nano")
+    assert page.press("SERVE").status_code == 200
+
+    assert platform.send("is_online", {}) == {"is_online": True}
+    answer = platform.send("smart_segmentation", click(platform))
+    assert answer["success"] is True
+    assert sly.Bitmap.base64_2_data(answer["bitmap"]).any()
+    options = page.app.post("get_serve_options").json()
+    assert (options["state"], options["deployed"]["model"]) == ("ready", "Nano (demo)")
+
+    assert page.press("STOP AND CHOOSE ANOTHER MODEL").status_code == 200
+    assert platform.send("is_online", {}) == {"is_online": False}
+    refused = page.app.post("smart_segmentation", platform.envelope(click(platform)))
+    assert refused.status_code == 503
+    assert "press Serve" in refused.json()["error"]
+
+
+def test_page_offers_the_box_switch(page: Page) -> None:
+    assert "Use bounding box prompt" in page.app.client.post("/sly/data").text
+    assert page.state[page.widget("Switch")] == {"value": True}
+
+
+def test_switch_is_the_default_that_a_request_overrides(page: Page, platform: Platform) -> None:
+    page.choose("Nano")
+    page.state[page.widget("Switch")]["value"] = False
+    page.press("SERVE")
+    crop = [{"x": 20, "y": 15}, {"x": 299, "y": 229}]
+    box_only = {**click(platform, crop=crop), "positive": []}
+
+    def bitmap(state: dict[str, Any]) -> str | None:
+        answer = page.app.post("smart_segmentation", platform.envelope(box_only, state))
+        assert answer.status_code == 200, answer.text
+        found: str | None = answer.json()["bitmap"]
+        return found
+
+    assert bitmap({}) is None
+    assert bitmap({"settings": {"use_box": None}}) is None
+    assert bitmap({"settings": {"use_box": True}}) is not None
+    page.state[page.widget("Switch")]["value"] = True
+    page.press("STOP AND CHOOSE ANOTHER MODEL")
+    page.press("SERVE")
+    assert bitmap({}) is not None
+    assert bitmap({"settings": {"use_box": False}}) is None
+
+
+def test_deploy_over_http_shows_on_the_page(page: Page) -> None:
+    state = {
+        "model_name": "Nano (demo)",
+        "deploy_params": {"model_source": "Pretrained models", "device": "cpu"},
+    }
+    answer = page.app.post("deploy_from_api", {"state": state})
+    assert answer.json() == {"result": "model was successfully deployed"}
+    assert page.shows(page.button("STOP AND CHOOSE ANOTHER MODEL"))
+    assert not page.shows(page.button("SERVE"))
+    assert page.app.post("stop_model").json() == {"success": True}
+    assert page.shows(page.button("SERVE"))
+
+
+def test_requests_of_clients_leave_the_page_alone(page: Page, platform: Platform) -> None:
+    """Contract 2.1 and 7.2 S12: the SDK merges any request's state into the page's."""
+    switch = page.widget("Switch")
+    state = {"settings": {}, "planted": 1, switch: {"value": "planted"}}
+    body = platform.envelope(click(platform), state)
+    for route in ("smart_segmentation", "get_session_info", "get_model_meta", "is_deployed"):
+        page.app.post(route, body)
+    after = page.app.client.post("/sly/state").json()
+    assert "planted" not in after
+    assert after[switch] == {"value": True}
+
+
+@pytest.mark.parametrize("body", [{"context": None, "state": None}, {"context": None}, {}])
+def test_null_context_and_state(page: Page, body: dict[str, Any]) -> None:
+    """Contract 2.1: with a page, the SDK answers 500 to null."""
+    assert page.app.post("get_model_meta", body).status_code == 200
+    assert page.app.post("is_online", body).status_code == 200
+    assert page.app.post("is_deployed", body).status_code == 200
+    assert page.app.post("get_session_info", body).status_code == 503
+
+
+def test_page_does_not_give_the_token_away(page: Page, platform: Platform) -> None:
+    """Contract 7.2 S11."""
+    token = page.app.environment["API_TOKEN"]
+    for path in ("/sly/session-info", "/sly/session-info/", "//sly//session-info"):
+        answer = page.app.client.post(path)
+        assert token not in answer.text
+    assert page.app.client.post("/sly/session-info").json()["API_TOKEN"] is None
+    for path in ("/", "/sly/state", "/sly/data"):
+        assert token not in page.app.client.request("GET" if path == "/" else "POST", path).text
+
+
+def test_failed_serve_says_why_and_leaves_a_clear_state(page: Page) -> None:
+    page.choose("SAM 2.1")
+    refused = page.press("SERVE")
+    assert refused.status_code >= 400
+    options = page.app.post("get_serve_options").json()
+    assert (options["state"], options["deployed"], options["progress"]) == ("failed", None, None)
+    assert "sam2.1_hiera_tiny.pt" in options["error"]
+    page.choose("Nano")
+    assert page.press("SERVE").status_code == 200
+    assert page.app.post("get_serve_options").json()["error"] is None
+
+
+def test_every_widget_route_is_known(page: Page) -> None:
+    """The guard tells clients' routes from the page's by the number of path segments."""
+    routes = set(re.findall(r"""['"](/[A-Za-z0-9_]+AutoId[A-Za-z0-9]+/[a-z_]+)['"]""", page.html))
+    assert routes
+    assert all(route.count("/") == 2 for route in routes)
