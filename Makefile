@@ -1,0 +1,63 @@
+# `make demo` and `make test` set up what they need; a second run finds it ready.
+
+PYTHON ?= $(firstword $(shell command -v python3.11 python3 2>/dev/null))
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+PORT     ?= 8080
+APP_PORT ?= 8000
+MODEL    ?= nano
+DEVICE   ?= auto
+FOLDER   ?=
+# One thread a worker: two workers on two cores are faster than one worker with two threads.
+WORKERS  ?= 2
+export SAM2_BUILD_CUDA := 0
+
+.PHONY: help demo serve test test-long lint nano bench constraints clean
+
+help:
+	@echo "make demo       workspace and app on this machine; PORT=$(PORT) APP_PORT=$(APP_PORT) MODEL=$(MODEL) DEVICE=$(DEVICE) FOLDER=..."
+	@echo "make serve      the app alone, without a page; MODEL=... DEVICE=..."
+	@echo "make test       lint, types, layer arrows and all tests that take minutes at most"
+	@echo "make test-long  the rest: more prompts, other Pythons"
+	@echo "make lint       ruff, mypy, import-linter"
+	@echo "make nano       train the embedded checkpoint anew (hours)"
+
+demo: $(READY)
+	@$(BIN)/sam2-serving demo $(FOLDER) --port $(PORT) --app-port $(APP_PORT) --model $(MODEL) --device $(DEVICE)
+
+serve: $(READY)
+	@$(BIN)/sam2-serving serve --port $(APP_PORT) --model $(MODEL) --device $(DEVICE)
+
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+test-long: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+nano: $(READY)
+	cd tools && ../$(BIN)/python -m train_nano
+
+# torch first, alone: sam2 is built against it, and build isolation would fetch a second torch.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
+		|| { echo "Python 3.11 is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt torch torchvision setuptools wheel
+	$(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation sam2
+	$(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation -e '.[dev]'
+	@touch $@
+
+constraints: $(READY)
+	@{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --all --exclude-editable --exclude pip; } > constraints.new
+	@mv constraints.new constraints.txt
+
+clean:
+	rm -rf $(VENV) build runs
