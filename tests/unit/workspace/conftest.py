@@ -17,15 +17,18 @@ from workspace_http import (
 from sam2_serving.workspace import WorkspaceSettings, create_workspace
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def _make_folder(root: Path) -> Path:
     """Three datasets: the folder itself, `cats` and `dogs/small`."""
-    root = tmp_path / "media"
     write_picture(root / "top.png", seed=1)
     write_picture(root / "cats" / "a.png", seed=2)
     write_picture(root / "cats" / "b.bmp", 33, 21, seed=3)
     write_picture(root / "dogs" / "small" / "c.webp", seed=4)
     return root
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return _make_folder(tmp_path / "media")
 
 
 @pytest.fixture
@@ -61,3 +64,19 @@ def image_ids(api: sly.Api) -> dict[str, int]:
     project = api.project.get_list(1)[0]
     datasets = api.dataset.get_list(project.id)
     return {image.name: image.id for one in datasets for image in api.image.get_list(one.id)}
+
+
+@pytest.fixture(scope="session")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One workspace for all tests that change nothing in it."""
+    root = tmp_path_factory.mktemp("lasting")
+    app = create_workspace(
+        WorkspaceSettings(
+            folder=_make_folder(root / "media"),
+            data_dir=root / "data",
+            token=OWNER_TOKEN,
+            session_token=SESSION_TOKEN,
+        )
+    )
+    with serving(app) as url:
+        yield Running(url, app)

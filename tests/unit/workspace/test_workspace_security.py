@@ -11,14 +11,14 @@ from workspace_http import OWNER_TOKEN, SESSION_TOKEN, Running
 
 @pytest.mark.parametrize("token", [None, "wrong-token", ""])
 @pytest.mark.parametrize("route", sorted(set(GOOD) - {"instance.version"}))
-def test_a_token_is_needed(workspace: Running, route: str, token: str | None) -> None:
-    answer = workspace.post(route, GOOD[route], token)
+def test_a_token_is_needed(lasting: Running, route: str, token: str | None) -> None:
+    answer = lasting.post(route, GOOD[route], token)
     assert answer.status_code == 401
     assert "x-api-key" in answer.json()["error"]
 
 
-def test_the_version_needs_none(workspace: Running) -> None:
-    assert workspace.post("instance.version", {}, None).json() == {"version": "6.16.0"}
+def test_the_version_needs_none(lasting: Running) -> None:
+    assert lasting.post("instance.version", {}, None).json() == {"version": "6.16.0"}
 
 
 CALLS: dict[str, Callable[[sly.Api, int, int], object]] = {
@@ -96,10 +96,10 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("headers", FOREIGN, ids=str)
-def test_other_sites_are_refused(workspace: Running, headers: dict[str, str]) -> None:
+def test_other_sites_are_refused(lasting: Running, headers: dict[str, str]) -> None:
     body = {"title": "x", "color": "#000000"}
     for path in ("/workspace/api/classes", f"/net/{SESSION_TOKEN}/x", "/public/api/v3/images.info"):
-        answer = workspace.page("POST", path, json=body, headers=headers)
+        answer = lasting.page("POST", path, json=body, headers=headers)
         assert answer.status_code == 403
         assert "other sites" in answer.json()["error"]
 
@@ -114,22 +114,22 @@ def test_the_pages_own_requests_pass(workspace: Running) -> None:
 @pytest.mark.parametrize(
     "path", ["/workspace/api/session", "/workspace/requests", f"/net/{SESSION_TOKEN}/x"]
 )
-def test_a_name_that_points_here_is_refused(workspace: Running, path: str) -> None:
+def test_a_name_that_points_here_is_refused(lasting: Running, path: str) -> None:
     """DNS rebinding: a foreign name that resolves to this machine."""
-    answer = workspace.page("GET", path, headers={"Host": "evil.example"})
+    answer = lasting.page("GET", path, headers={"Host": "evil.example"})
     assert answer.status_code == 403
     assert "evil.example" in answer.json()["error"]
 
 
-def test_a_token_opens_the_page_routes_under_any_name(workspace: Running) -> None:
+def test_a_token_opens_the_page_routes_under_any_name(lasting: Running) -> None:
     headers = {"Host": "workspace:8080", "x-api-key": OWNER_TOKEN}
-    answer = workspace.page("GET", "/workspace/api/session", headers=headers)
+    answer = lasting.page("GET", "/workspace/api/session", headers=headers)
     assert answer.json()["login"] == "owner"
 
 
-def test_a_huge_body_is_refused_unread(workspace: Running) -> None:
+def test_a_huge_body_is_refused_unread(lasting: Running) -> None:
     headers = {"Content-Length": str(10**12), "x-api-key": OWNER_TOKEN}
-    path = f"{workspace.url}/public/api/v3/images.info"
+    path = f"{lasting.url}/public/api/v3/images.info"
     with requests.Session() as session:
         request = requests.Request("POST", path, headers=headers).prepare()
         request.headers["Content-Length"] = str(10**12)
@@ -137,7 +137,7 @@ def test_a_huge_body_is_refused_unread(workspace: Running) -> None:
     assert answer.status_code == 413
 
 
-def test_pages_cannot_be_framed_or_run_foreign_scripts(workspace: Running) -> None:
-    policy = workspace.page("GET", "/").headers["content-security-policy"]
+def test_pages_cannot_be_framed_or_run_foreign_scripts(lasting: Running) -> None:
+    policy = lasting.page("GET", "/").headers["content-security-policy"]
     assert "default-src 'self'" in policy
     assert "frame-ancestors 'none'" in policy

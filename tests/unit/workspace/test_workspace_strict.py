@@ -92,8 +92,8 @@ def test_every_body_cites_the_contract() -> None:
 
 
 @pytest.mark.parametrize("route", sorted(set(GOOD) - OPEN_ROUTES))
-def test_an_unknown_field_is_named(workspace: Running, route: str) -> None:
-    answer = workspace.post(route, {**GOOD[route], "surprise": 1})
+def test_an_unknown_field_is_named(lasting: Running, route: str) -> None:
+    answer = lasting.post(route, {**GOOD[route], "surprise": 1})
     assert answer.status_code == 400
     assert "surprise" in answer.json()["error"]
 
@@ -102,27 +102,27 @@ def test_an_unknown_field_is_named(workspace: Running, route: str) -> None:
     ("route", "field"),
     [(route, field) for route, body in sorted(GOOD.items()) for field in body],
 )
-def test_a_missing_field_is_named(workspace: Running, route: str, field: str) -> None:
+def test_a_missing_field_is_named(lasting: Running, route: str, field: str) -> None:
     body = {name: value for name, value in GOOD[route].items() if name != field}
-    answer = workspace.post(route, body)
+    answer = lasting.post(route, body)
     assert answer.status_code == 400
     assert field in answer.json()["error"]
 
 
 @pytest.mark.parametrize("odd", [None, [], "text", 1, {"id": "1"}, {"id": True}, {"id": 1.5}])
-def test_odd_bodies_are_400(workspace: Running, odd: object) -> None:
-    assert workspace.post("images.download", odd).status_code == 400
+def test_odd_bodies_are_400(lasting: Running, odd: object) -> None:
+    assert lasting.post("images.download", odd).status_code == 400
 
 
-def test_broken_json_is_400(workspace: Running) -> None:
+def test_broken_json_is_400(lasting: Running) -> None:
     headers = {"x-api-key": "owner-token-of-the-tests", "content-type": "application/json"}
     path = "/public/api/v3/images.download"
-    assert workspace.page("POST", path, data=b"{broken", headers=headers).status_code == 400
-    assert workspace.page("POST", path, data=b"\xff\xfe", headers=headers).status_code == 400
+    assert lasting.page("POST", path, data=b"{broken", headers=headers).status_code == 400
+    assert lasting.page("POST", path, data=b"\xff\xfe", headers=headers).status_code == 400
 
 
 @pytest.mark.parametrize("route", ["images.destroy", "images", "", "videos.info", "../images.info"])
-def test_unknown_routes_are_404(workspace: Running, route: str) -> None:
-    answer = workspace.post(route, {})
+def test_unknown_routes_are_404(lasting: Running, route: str) -> None:
+    answer = lasting.post(route, {})
     assert answer.status_code == 404
     assert answer.json()["success"] is False

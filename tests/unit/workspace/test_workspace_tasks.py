@@ -21,7 +21,7 @@ def _echo_app() -> FastAPI:
 
     @app.post("/slow")
     async def slow() -> dict[str, str]:
-        await asyncio.sleep(5)
+        await asyncio.sleep(2)
         return {}
 
     @app.post("/busy")
