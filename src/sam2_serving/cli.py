@@ -180,3 +180,7 @@ def _checkpoint(model: PretrainedModel) -> Path:
             bar.update(done - bar.n)
 
         return checkpoint_file(model, server_settings().checkpoints_dir, show)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -14,7 +14,6 @@ from filelock import FileLock
 Progress = Callable[[int, int | None], None]
 """Called with (bytes so far, bytes in all or None)."""
 
-_CHUNK = 1024 * 1024
 _TRIES = 5
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 
@@ -83,7 +82,7 @@ def _download(url: str, part: Path, progress: Progress | None) -> None:
 def _stream(url: str, part: Path, progress: Progress | None) -> None:
     """Append the rest of the file to `part`, or start anew if the server cannot resume."""
     have = part.stat().st_size if part.is_file() else 0
-    headers = {"Range": f"bytes={have}-", "Accept-Encoding": "identity"} if have else {}
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with httpx.stream(
         "GET", url, headers=headers, timeout=_TIMEOUT, follow_redirects=True
     ) as answer:
@@ -95,7 +94,7 @@ def _stream(url: str, part: Path, progress: Progress | None) -> None:
         length = answer.headers.get("Content-Length")
         total = done + int(length) if length else None
         with part.open("ab" if resumed else "wb") as file:
-            for chunk in answer.iter_bytes(_CHUNK):
+            for chunk in answer.iter_raw():  # as it arrives: what a break leaves is not lost
                 file.write(chunk)
                 done += len(chunk)
                 if progress is not None:
