@@ -83,18 +83,29 @@ def case(request):
     return model, [(model.embed(image), Peer(model, image), image) for image in images]
 
 
-@pytest.mark.parametrize("refine", ["single", "two_pass"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_same_masks_as_upstream(case, kind, refine):
+def check_same_masks(case, kind, refine, count, seed):
     model, embedded = case
-    rng = np.random.default_rng(KINDS.index(kind))
-    for number in range(10):
+    rng = np.random.default_rng(seed)
+    for number in range(count):
         embedding, peer, image = embedded[number % len(embedded)]
         prompts = prompts_of(kind, rng, *image.shape[:2])
         ours = segment(model, embedding, prompts, refine)
         mask, logits = peer.segment(prompts, refine)
         assert iou(model.to_mask(ours, embedding.image_size), mask) >= 0.999, prompts
         np.testing.assert_allclose(ours.logits.numpy(), logits, atol=LOGIT_TOLERANCE)
+
+
+@pytest.mark.parametrize("refine", ["single", "two_pass"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_same_masks_as_upstream(case, kind, refine):
+    check_same_masks(case, kind, refine, count=10, seed=KINDS.index(kind))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("refine", ["single", "two_pass"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_same_masks_as_upstream_for_many_prompts(case, kind, refine):
+    check_same_masks(case, kind, refine, count=100, seed=100 + KINDS.index(kind))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,0 +1,56 @@
+"""What README shows is run, so that it stays true."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from sam2_serving.pretrained import REPOSITORY
+from sam2_serving.scenes import draw_scene
+
+README = (REPOSITORY / "README.md").read_text()
+
+
+@pytest.fixture
+def photo(tmp_path, monkeypatch):
+    """A folder with the files that the snippets name."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(draw_scene(2, size=(400, 320)).image).save("photo.jpg")
+    (tmp_path / "checkpoints").symlink_to(REPOSITORY / "checkpoints")
+    return tmp_path
+
+
+def test_the_python_example_runs(photo):
+    [example] = re.findall(r"```python\n(.*?)```", README, re.S)
+    ran = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    pixels, predicted_iou = ran.stdout.split()
+    assert int(pixels) > 0
+    assert 0 <= float(predicted_iou) <= 1
+
+
+@pytest.mark.parametrize(
+    "command", re.findall(r"^\.venv/bin/sam2-serving (.*?)(?:  +#.*)?$", README, re.M)
+)
+def test_the_commands_run(photo, command):
+    ran = subprocess.run(
+        [sys.executable, "-m", "sam2_serving.cli", *command.split()], capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_every_link_into_the_repository_leads_somewhere():
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
+    assert links
+    for link in links:
+        assert (REPOSITORY / link).exists(), link
+
+
+def test_make_knows_the_commands_that_are_shown():
+    makefile = (REPOSITORY / "Makefile").read_text()
+    for target in re.findall(r"^make (\w[\w-]*)", README, re.M):
+        assert re.search(rf"^{target}:", makefile, re.M), target
