@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -12,6 +13,7 @@ from typing import Any
 import cv2
 import pytest
 import uvicorn
+from failing import FailingPlatform
 from live import OWNER_TOKEN, Platform, RunningApp, free_port
 
 from sam2_serving.scenes import draw_scene
@@ -67,7 +69,17 @@ def platform(
 
 
 @pytest.fixture(scope="session")
-def app_environment(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def failing_platform() -> Iterator[FailingPlatform]:
+    with FailingPlatform() as failing:
+        yield failing
+
+
+@pytest.fixture(scope="session")
+def app_environment(
+    platform: Platform,
+    failing_platform: FailingPlatform,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, str]:
     """Headless: the platform's address is known, no token and no team are."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return kept | {
@@ -80,7 +92,10 @@ def app_environment(platform: Platform, tmp_path_factory: pytest.TempPathFactory
         "SAM2_SERVING_DATA_DIR": str(tmp_path_factory.mktemp("app-data")),
         "SAM2_SERVING_MODEL": "nano",
         "SAM2_SERVING_DEVICE": "cpu",
+        "SAM2_SERVING_ALLOWED_SERVERS": json.dumps([failing_platform.address]),
         "SAM2_SERVING_PLATFORM_TIMEOUT_S": "3",
+        "SAM2_SERVING_MAX_IMAGE_MB": "2",
+        "SAM2_SERVING_MAX_IMAGE_PIXELS": "1000000",
         "SAM2_SERVING_MAX_REQUEST_MB": "2",
     }
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def entrypoint(port: int) -> list[str]:
+    """Return the command of config.json, on another port and on this machine only."""
+    command = shlex.split(json.loads((REPOSITORY / "config.json").read_text())["entrypoint"])
+    command[0] = sys.executable
+    command[command.index("--host") + 1] = "127.0.0.1"
+    command[command.index("--port") + 1] = str(port)
+    return command
+
+
 @dataclass
 class RunningApp:
     """An app process: call it as a client does, stop it, start it again on the same port."""
@@ -37,6 +48,7 @@ class RunningApp:
     port: int
     environment: dict[str, str]
     log_file: Path
+    command: Sequence[str] = ()
     process: subprocess.Popen[bytes] | None = None
     client: httpx.Client = field(init=False)
 
@@ -44,8 +56,7 @@ class RunningApp:
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
 
     def start(self, *, ready: bool = True) -> RunningApp:
-        command = [sys.executable, "-m", "uvicorn", "serve.main:m.app", "--ws", "websockets"]
-        command += ["--host", "127.0.0.1", "--port", str(self.port)]
+        command = self.command or entrypoint(self.port)
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 command, cwd=REPOSITORY, env=self.environment, stdout=log, stderr=log

@@ -103,12 +103,12 @@ def test_damaged_checkpoint_says_why_and_leaves_a_clear_state(served: RunningApp
     finally:
         file.unlink()
     assert answer.status_code == 422
-    assert "not a readable checkpoint" in answer.json()["message"]
+    assert "sam2.1_hiera_small.pt" in answer.json()["message"]
     options = served.post("get_serve_options").json()
     assert (options["state"], options["deployed"], options["progress"]) == ("failed", None, None)
     refused = served.post("smart_segmentation", {"context": {"positive": [], "negative": []}})
     assert refused.status_code == 503
-    assert "not a readable checkpoint" in refused.json()["error"]
+    assert "sam2.1_hiera_small.pt" in refused.json()["error"]
     assert served.post("get_deploy_info").status_code == 503
     assert deploy(served).status_code == 200
 

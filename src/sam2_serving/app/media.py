@@ -10,9 +10,9 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any
-from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -62,15 +62,12 @@ class _Right:
     id: str
 
 
-@dataclass
-class _Asked:
-    """Lets requests that ask the same at once wait for one answer."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-
 class Permissions:
-    """Remembers for a minute who may see what. Only a yes is remembered. Thread-safe."""
+    """Remembers for a minute who may see what. Only a yes is remembered. Thread-safe.
+
+    Requests of one caller that ask the same at once share one answer, be it a refusal: if the
+    platform hangs, they hang beside each other, not one after the other.
+    """
 
     def __init__(
         self, lifetime_s: float = PERMISSION_S, clock: Callable[[], float] = time.monotonic
@@ -79,34 +76,45 @@ class Permissions:
         self._clock = clock
         self._lock = threading.Lock()
         self._known: OrderedDict[_Right, tuple[float, MediaInfo]] = OrderedDict()
-        self._asked: WeakValueDictionary[_Right, _Asked] = WeakValueDictionary()
+        self._asking: dict[_Right, Future[MediaInfo]] = {}
 
     def info(self, caller: Caller, kind: str, id: str, ask: Callable[[], MediaInfo]) -> MediaInfo:
         """Return what is remembered, or the answer of `ask`, whose exceptions pass through."""
         right = _Right(caller.server, caller.token_hash, kind, id)
         with self._lock:
-            asked = self._asked.setdefault(right, _Asked())
-        with asked.lock:
             known = self._recall(right)
-            if known is None:
-                known = ask()
-                self._remember(right, known)
-            return known
+            if known is not None:
+                return known
+            asking = self._asking.get(right)
+            if asking is None:
+                own = self._asking[right] = Future()
+        if asking is not None:
+            return asking.result()
+        try:
+            info = ask()
+        except BaseException as error:
+            with self._lock:
+                del self._asking[right]
+            own.set_exception(error)
+            raise
+        with self._lock:
+            del self._asking[right]
+            self._remember(right, info)
+        own.set_result(info)
+        return info
 
     def _recall(self, right: _Right) -> MediaInfo | None:
-        with self._lock:
-            entry = self._known.get(right)
-            if entry is None or entry[0] <= self._clock():
-                self._known.pop(right, None)
-                return None
-            return entry[1]
+        entry = self._known.get(right)
+        if entry is None or entry[0] <= self._clock():
+            self._known.pop(right, None)
+            return None
+        return entry[1]
 
     def _remember(self, right: _Right, info: MediaInfo) -> None:
-        with self._lock:
-            self._known[right] = (self._clock() + self._lifetime_s, info)
-            self._known.move_to_end(right)
-            while len(self._known) > MAX_REMEMBERED:
-                self._known.popitem(last=False)
+        self._known[right] = (self._clock() + self._lifetime_s, info)
+        self._known.move_to_end(right)
+        while len(self._known) > MAX_REMEMBERED:
+            self._known.popitem(last=False)
 
 
 class MediaLibrary:

@@ -1,0 +1,94 @@
+"""However the app is started: the same routes, and no call to a platform that it does not need."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from live import REPOSITORY, Platform, RunningApp, free_port
+
+OURS = {
+    "/smart_segmentation",
+    "/is_online",
+    "/get_session_info",
+    "/get_model_meta",
+    "/get_output_classes_and_tags",
+    "/get_custom_inference_settings",
+    "/get_serve_options",
+    "/deploy_from_api",
+    "/stop_model",
+}
+
+
+def bare(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """Nothing of the platform in the environment."""
+    kept = {name: environment[name] for name in ("PATH", "HOME", "OMP_NUM_THREADS")}
+    return kept | {"SAM2_SERVING_DATA_DIR": str(tmp_path), "SAM2_SERVING_DEVICE": "cpu"}
+
+
+@pytest.fixture
+def command_line_app(app_environment: dict[str, str], tmp_path: Path) -> Iterator[RunningApp]:
+    """The SDK's own command line, with an empty environment (contract 1.8)."""
+    port = free_port()
+    environment = bare(app_environment, tmp_path) | {
+        "SAM2_SERVING_PORT": str(port),
+        "PYTHONPATH": str(REPOSITORY),
+    }
+    script = str(REPOSITORY / "serve" / "main.py")
+    command = [sys.executable, script, "deploy", "--model", "nano", "--device", "cpu"]
+    running = RunningApp(port, environment, tmp_path / "app.log", command).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def lonely_app(app_environment: dict[str, str], tmp_path: Path) -> Iterator[RunningApp]:
+    """Started as in config.json, where there is no platform at all."""
+    environment = bare(app_environment, tmp_path)
+    running = RunningApp(free_port(), environment, tmp_path / "app.log").start()
+    yield running
+    running.stop()
+
+
+def answers(app: RunningApp) -> dict[str, tuple[int, list[str]]]:
+    """Ask every route for something that is wrong, and with nothing; keep status and keys."""
+    found = {}
+    for route in sorted(OURS - {"/stop_model"}):
+        for body in (None, {"state": 5}, {"server_address": "http://127.0.0.1:9"}):
+            answer = app.post(route.strip("/"), body)
+            found[f"{route} {body}"] = (answer.status_code, sorted(answer.json()))
+    return found
+
+
+def test_command_line_has_our_routes_and_guard(
+    command_line_app: RunningApp, app: RunningApp
+) -> None:
+    """Contract 7.2 S10: with its command line the SDK never comes back from `serve`."""
+    assert answers(command_line_app) == answers(app)
+    assert command_line_app.post("stop_model").json() == {"success": True}
+
+
+def test_with_a_page_the_same_routes(page_app: RunningApp, app: RunningApp) -> None:
+    state = {"model_name": "nano", "deploy_params": {"model_source": "Pretrained models"}}
+    assert page_app.post("deploy_from_api", {"state": state}).status_code == 200
+    assert answers(page_app) == answers(app)
+
+
+def test_no_platform_at_all(lonely_app: RunningApp, platform: Platform) -> None:
+    assert lonely_app.post("get_serve_options").json()["state"] == "ready"
+    context = {"positive": [{"x": 1, "y": 1}], "negative": [], "image_id": 1}
+    body = {"context": context, "state": {}, "api_token": "some-token"}
+    refused = lonely_app.post("smart_segmentation", body)
+    assert refused.status_code == 400
+    assert "SERVER_ADDRESS" in refused.json()["error"]
+    named = lonely_app.post("smart_segmentation", {**body, "server_address": platform.address})
+    assert named.status_code == 400
+
+
+def test_headless_start_calls_no_platform(app: RunningApp, platform: Platform) -> None:
+    app.stop()
+    platform.workspace.counts.reset()
+    app.start()
+    assert platform.workspace.counts.read() == {}
