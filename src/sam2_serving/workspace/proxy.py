@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 import httpx
@@ -19,6 +20,7 @@ from sam2_serving.workspace.security import OfPage
 
 router = APIRouter()
 
+_CLIENT_GONE = 499  # nobody reads it; the number is the usual one in a log
 _ENDPOINT = re.compile(r"[A-Za-z0-9_\-.]+(/[A-Za-z0-9_\-.]+)*/?")
 _FROM_CLIENT = ("content-type", "accept", "x-request-id")
 _FROM_APP = (
@@ -44,7 +46,8 @@ async def to_app(
         body = _with_caller(body, caller, here)
     headers = {name: request.headers[name] for name in _FROM_CLIENT if name in request.headers}
     query = request.url.query
-    return await call_app(here, endpoint, body, request.method, headers, query)
+    call = call_app(here, endpoint, body, request.method, headers, query)
+    return await _unless_gone(request, call)
 
 
 async def call_app(
@@ -85,6 +88,23 @@ async def call_app(
     return StreamingResponse(
         answer.aiter_raw(), answer.status_code, kept, background=BackgroundTask(answer.aclose)
     )
+
+
+async def _unless_gone(request: Request, call: Coroutine[Any, Any, Response]) -> Response:
+    """Give the call up when the client goes, so that the app can drop the work."""
+    work = asyncio.ensure_future(call)
+    gone = asyncio.ensure_future(_gone(request))
+    await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+    gone.cancel()
+    if not work.done():
+        work.cancel()
+        return Response(status_code=_CLIENT_GONE)
+    return work.result()
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _body(request: Request, limit: int) -> bytes:

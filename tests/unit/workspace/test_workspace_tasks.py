@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -173,3 +175,28 @@ def test_model_api_finds_the_session(proxied: Running) -> None:
     got = session._get_from_endpoint("get_model_meta")
     assert got["path"] == "get_model_meta"
     assert json.loads(got["body"])["api_token"] == OWNER_TOKEN
+
+
+def test_a_client_that_goes_is_given_up(settings: Settings) -> None:
+    """The app sees the connection close, so it can drop the work."""
+    began, ended = threading.Event(), threading.Event()
+    app = FastAPI()
+
+    @app.post("/wait")
+    async def wait(request: Request) -> dict[str, str]:
+        await request.body()
+        began.set()
+        while not await request.is_disconnected():
+            await asyncio.sleep(0.02)
+        ended.set()
+        return {}
+
+    with serving(app) as app_url, serving(create_workspace(settings(app_url=app_url))) as url:
+        with socket.create_connection(("127.0.0.1", int(url.rsplit(":")[-1]))) as client:
+            client.sendall(
+                f"POST /net/{SESSION_TOKEN}/wait HTTP/1.1\r\nHost: localhost\r\n"
+                "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}".encode()
+            )
+            assert began.wait(10)
+            assert not ended.is_set()
+        assert ended.wait(10)

@@ -1,0 +1,101 @@
+// HTTP: the workspace's own routes, and the app behind `/net/<session token>/`.
+
+/** A request that failed, in words; `requestId` names it in the app's log. */
+export class RequestError extends Error {
+  constructor(message, status, requestId) {
+    super(message);
+    this.status = status;
+    this.requestId = requestId;
+  }
+}
+
+async function request(method, path, body, headers = {}, signal = undefined) {
+  let answer;
+  try {
+    answer = await fetch(path, {
+      method,
+      headers: body === undefined ? headers : { "Content-Type": "application/json", ...headers },
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal,
+    });
+  } catch {
+    throw new RequestError("The workspace does not answer. Is it still running?", 0, null);
+  }
+  const content = await answer.json().catch(() => null);
+  if (!answer.ok) {
+    const id = content?.request_id ?? answer.headers.get("X-Request-Id") ?? null;
+    throw new RequestError(wordsOf(content, answer.status), answer.status, id);
+  }
+  return content;
+}
+
+function wordsOf(content, status) {
+  for (const words of [content?.message, content?.error, content?.detail?.message]) {
+    if (typeof words === "string" && words) return words;
+    if (typeof words?.message === "string") return words.message;
+  }
+  return `The server answered with status ${status}.`;
+}
+
+export const getSession = () => request("GET", "/workspace/api/session");
+export const getMedia = () => request("GET", "/workspace/api/media");
+export const getClasses = () => request("GET", "/workspace/api/classes");
+export const addClass = (title, color) =>
+  request("POST", "/workspace/api/classes", { title, color });
+export const getFigures = (imageId) => request("GET", `/workspace/api/images/${imageId}/figures`);
+export const saveFigure = (imageId, figure) =>
+  request("POST", `/workspace/api/images/${imageId}/figures`, figure);
+export const deleteFigure = (figureId) => request("DELETE", `/workspace/api/figures/${figureId}`);
+
+/** The picture of an image, upright, ready to be drawn. */
+export async function getPicture(image) {
+  const answer = await fetch(image.view);
+  if (!answer.ok) throw new RequestError(`${image.name} cannot be read.`, answer.status, null);
+  return createImageBitmap(await answer.blob(), { imageOrientation: "from-image" });
+}
+
+/** The app, as the platform's clients reach it. */
+export class App {
+  constructor(sessionToken) {
+    this.base = `/net/${encodeURIComponent(sessionToken)}`;
+  }
+
+  call(endpoint, envelope = {}, requestId = undefined, signal = undefined) {
+    const headers = requestId ? { "X-Request-Id": requestId } : {};
+    const body = { context: {}, state: {}, ...envelope };
+    return request("POST", `${this.base}/${endpoint}`, body, headers, signal);
+  }
+
+  serveOptions() {
+    return this.call("get_serve_options");
+  }
+
+  /** Answers when the model is ready. */
+  serve(modelName, device) {
+    const deploy_params = { model_source: "Pretrained models", device, runtime: "PyTorch" };
+    return this.call("deploy_from_api", { state: { model_name: modelName, deploy_params } });
+  }
+
+  stop() {
+    return this.call("stop_model");
+  }
+
+  /**
+   * Ask for a mask.
+   * @param {object} context - {crop?, positive, negative, image_id, request_uid}
+   * @param {AbortSignal} signal - the answer is not wanted any more
+   * @returns {Promise<{origin: {x, y}|null, bitmap: string|null}>}
+   */
+  async segment(context, signal) {
+    const answer = await this.call(
+      "smart_segmentation",
+      { context, state: { settings: {} } },
+      context.request_uid,
+      signal,
+    );
+    if (answer?.success === false) {
+      throw new RequestError(wordsOf(answer, 200), 200, answer.request_id ?? context.request_uid);
+    }
+    return answer;
+  }
+}

@@ -1,0 +1,165 @@
+// The stage: a picture that can be zoomed and panned, with layers drawn over it.
+
+const MAX_SCALE = 40;
+const DRAG_PX = 5; // a press that moves less is a click
+// Room that the toolbars take, in CSS pixels.
+const MARGIN = { top: 66, bottom: 62, side: 24 };
+
+/**
+ * Shows a picture. Gives pointer events in image coordinates to `tool`, an object with
+ * `press(point, event) -> boolean`, `drag(from, to)`, `release(from, to, dragged, event)`,
+ * `hover(point, event)` and `cancel()`.
+ */
+export class Stage {
+  constructor(canvas) {
+    this.canvas = canvas;
+    this.context = canvas.getContext("2d");
+    this.picture = null;
+    this.scale = 1;
+    this.offset = { x: 0, y: 0 };
+    this.layers = [];
+    this.zoomed = () => {}; // told the scale after each drawing
+    this.tool = null;
+    this.gesture = null;
+    new ResizeObserver(() => this.resize()).observe(canvas);
+    this.listen();
+  }
+
+  show(picture) {
+    this.picture?.close?.();
+    this.picture = picture;
+    this.fit();
+  }
+
+  /** Show the whole picture, in the middle. */
+  fit() {
+    if (!this.picture) {
+      this.redraw();
+      return;
+    }
+    const width = this.canvas.clientWidth - 2 * MARGIN.side;
+    const height = this.canvas.clientHeight - MARGIN.top - MARGIN.bottom;
+    const { picture } = this;
+    this.fitScale = Math.max(Math.min(width / picture.width, height / picture.height), 0.001);
+    this.scale = Math.min(this.fitScale, 8);
+    this.offset = {
+      x: MARGIN.side + (width - picture.width * this.scale) / 2,
+      y: MARGIN.top + (height - picture.height * this.scale) / 2,
+    };
+    this.redraw();
+  }
+
+  /** Zoom so that the image point under (x, y), in CSS pixels of the canvas, stays there. */
+  zoom(factor, x = this.canvas.clientWidth / 2, y = this.canvas.clientHeight / 2) {
+    const least = Math.min(this.fitScale ?? 1, 1) / 2;
+    const scale = Math.min(Math.max(this.scale * factor, least), MAX_SCALE);
+    const ratio = scale / this.scale;
+    this.offset = { x: x - (x - this.offset.x) * ratio, y: y - (y - this.offset.y) * ratio };
+    this.scale = scale;
+    this.redraw();
+  }
+
+  /** Image coordinates of a pointer event. */
+  imagePoint(event) {
+    const frame = this.canvas.getBoundingClientRect();
+    return {
+      x: (event.clientX - frame.left - this.offset.x) / this.scale,
+      y: (event.clientY - frame.top - this.offset.y) / this.scale,
+    };
+  }
+
+  /** Draw at the next frame. */
+  redraw() {
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = null;
+      this.draw();
+    });
+  }
+
+  draw() {
+    const { canvas, context, scale, offset } = this;
+    const ratio = devicePixelRatio;
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    // Where the picture is, for whoever drives the page from outside.
+    Object.assign(canvas.dataset, { scale, x: offset.x, y: offset.y });
+    if (!this.picture) return;
+    context.setTransform(ratio * scale, 0, 0, ratio * scale, ratio * offset.x, ratio * offset.y);
+    context.imageSmoothingEnabled = scale < 3;
+    context.imageSmoothingQuality = "high";
+    context.drawImage(this.picture, 0, 0);
+    for (const layer of this.layers) layer(context, scale);
+    this.zoomed(scale);
+  }
+
+  resize() {
+    const { clientWidth, clientHeight } = this.canvas;
+    this.canvas.width = Math.round(clientWidth * devicePixelRatio);
+    this.canvas.height = Math.round(clientHeight * devicePixelRatio);
+    this.fit();
+  }
+
+  listen() {
+    const on = (name, listener) => this.canvas.addEventListener(name, listener);
+    on("contextmenu", (event) => event.preventDefault());
+    on("wheel", (event) => this.wheel(event));
+    on("pointerdown", (event) => this.press(event));
+    on("pointermove", (event) => this.move(event));
+    on("pointerup", (event) => this.release(event));
+    on("pointercancel", () => this.cancel());
+  }
+
+  wheel(event) {
+    event.preventDefault();
+    const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 30 : 1;
+    const frame = this.canvas.getBoundingClientRect();
+    const factor = Math.exp(-event.deltaY * lines * 0.0015);
+    this.zoom(factor, event.clientX - frame.left, event.clientY - frame.top);
+  }
+
+  press(event) {
+    if (!this.picture || this.gesture) return;
+    this.canvas.focus({ preventScroll: true });
+    const from = this.imagePoint(event);
+    const pan = event.button === 1 || event.button === 2;
+    if (!pan && (event.button !== 0 || !this.tool?.press(from, event))) return;
+    this.canvas.setPointerCapture(event.pointerId);
+    const at = { x: event.clientX, y: event.clientY };
+    this.gesture = { pan, from, start: at, last: at, dragged: false };
+    if (pan) this.canvas.style.cursor = "grabbing";
+    event.preventDefault();
+  }
+
+  move(event) {
+    const gesture = this.gesture;
+    if (!gesture) {
+      this.tool?.hover(this.imagePoint(event), event);
+      return;
+    }
+    const { start, last } = gesture;
+    const far = Math.hypot(event.clientX - start.x, event.clientY - start.y) >= DRAG_PX;
+    gesture.dragged ||= far;
+    if (gesture.pan) {
+      this.offset.x += event.clientX - last.x;
+      this.offset.y += event.clientY - last.y;
+      this.redraw();
+    } else if (gesture.dragged) {
+      this.tool.drag(gesture.from, this.imagePoint(event));
+    }
+    gesture.last = { x: event.clientX, y: event.clientY };
+  }
+
+  release(event) {
+    const gesture = this.gesture;
+    this.gesture = null;
+    if (!gesture) return;
+    if (gesture.pan) this.canvas.style.cursor = "";
+    else this.tool.release(gesture.from, this.imagePoint(event), gesture.dragged, event);
+  }
+
+  cancel() {
+    if (this.gesture && !this.gesture.pan) this.tool.cancel();
+    this.gesture = null;
+    this.canvas.style.cursor = "";
+  }
+}

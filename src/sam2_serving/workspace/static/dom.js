@@ -1,0 +1,61 @@
+// Small helpers to build elements.
+
+/**
+ * Make an element.
+ * @param {string} tag - name, with classes after dots: "button.primary"
+ * @param {object} properties - DOM properties; `on` holds listeners, `data` the data attributes,
+ *   names with a dash become attributes
+ * @param {...(Node|string)} children
+ */
+export function element(tag, properties = {}, ...children) {
+  const [name, ...classes] = tag.split(".");
+  const node = document.createElement(name);
+  node.classList.add(...classes);
+  for (const [key, value] of Object.entries(properties)) {
+    if (key === "on") {
+      for (const [event, listener] of Object.entries(value)) node.addEventListener(event, listener);
+    } else if (key === "data") {
+      Object.assign(node.dataset, value);
+    } else if (key.includes("-") || key === "role") {
+      node.setAttribute(key, value);
+    } else {
+      node[key] = value;
+    }
+  }
+  node.append(...children);
+  return node;
+}
+
+/** A button that shows an icon; `label` is its tooltip and its name for assistive technology. */
+export function iconButton(name, label, onClick, classes = "") {
+  const button = element(`button.icon${classes}`, {
+    type: "button",
+    title: label,
+    "aria-label": label.replace(/ \(.*\)$/, ""),
+    on: { click: onClick },
+  });
+  button.append(icon(name));
+  return button;
+}
+
+const PATHS = {
+  check: "M4 12.5l5 5L20 6.5",
+  cross: "M6 6l12 12M18 6L6 18",
+  undo: "M9 7L4.5 11.5 9 16M5 11.5h9a5.5 5.5 0 0 1 0 11h-3",
+  redo: "M15 7l4.5 4.5L15 16M19 11.5h-9a5.5 5.5 0 0 0 0 11h3",
+  trash: "M5 7h14M10 7V4.5h4V7M7 7l1 13h8l1-13M10.5 11v5.5M13.5 11v5.5",
+  plus: "M12 5v14M5 12h14",
+  minus: "M5 12h14",
+  fit: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5",
+};
+
+/** An inline SVG icon, drawn in the colour of the text. */
+export function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  path.setAttribute("d", PATHS[name]);
+  svg.append(path);
+  return svg;
+}

@@ -1,0 +1,112 @@
+// Masks: the platform's bitmap form, and how a mask is drawn.
+
+const PNG_START = 0x89;
+
+/** A mask on an image: where its top left pixel is, its size, and one byte a pixel (0 or 1). */
+export class Mask {
+  constructor(x, y, width, height, pixels) {
+    Object.assign(this, { x, y, width, height, pixels });
+    this.tints = new Map();
+  }
+
+  /** A canvas of the mask's size, filled with a colour where the mask is. */
+  tinted(color) {
+    if (!this.tints.has(color)) {
+      const canvas = new OffscreenCanvas(this.width, this.height);
+      const context = canvas.getContext("2d");
+      const image = context.createImageData(this.width, this.height);
+      const [red, green, blue] = channelsOf(color);
+      this.pixels.forEach((value, index) => {
+        if (value) image.data.set([red, green, blue, 255], index * 4);
+      });
+      context.putImageData(image, 0, 0);
+      this.tints.set(color, canvas);
+    }
+    return this.tints.get(color);
+  }
+
+  /** The border between inside and outside, along the edges of pixels, in image coordinates. */
+  get outline() {
+    this.path ??= outlineOf(this);
+    return this.path;
+  }
+}
+
+/**
+ * Decode base64(zlib(PNG)) or base64(PNG).
+ * @param {{x: number, y: number}} origin - top left pixel of the bitmap in the image
+ * @param {string} data
+ */
+export async function decodeMask(origin, data) {
+  const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
+  const png = bytes[0] === PNG_START ? new Blob([bytes]) : await inflate(bytes);
+  const picture = await createImageBitmap(new Blob([png], { type: "image/png" }));
+  const { width, height } = picture;
+  const context = new OffscreenCanvas(width, height).getContext("2d");
+  context.drawImage(picture, 0, 0);
+  const { data: rgba } = context.getImageData(0, 0, width, height);
+  return new Mask(origin.x, origin.y, width, height, insideOf(rgba));
+}
+
+function inflate(bytes) {
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Response(stream).blob();
+}
+
+/** With transparency, what is not fully transparent is inside; without, what is not black. */
+function insideOf(rgba) {
+  const inside = new Uint8Array(rgba.length / 4);
+  let opaque = true;
+  for (let i = 3; i < rgba.length; i += 4) opaque &&= rgba[i] === 255;
+  for (let i = 0; i < inside.length; i += 1) {
+    const at = i * 4;
+    inside[i] = opaque ? +(rgba[at] + rgba[at + 1] + rgba[at + 2] > 0) : +(rgba[at + 3] > 0);
+  }
+  return inside;
+}
+
+function outlineOf({ x, y, width, height, pixels }) {
+  const path = new Path2D();
+  const at = (column, row) =>
+    column >= 0 && row >= 0 && column < width && row < height ? pixels[row * width + column] : 0;
+  const trace = (lines, steps, differs, draw) => {
+    for (let line = 0; line <= lines; line += 1) {
+      let start = -1;
+      for (let step = 0; step <= steps; step += 1) {
+        const edge = step < steps && differs(line, step);
+        if (edge && start < 0) start = step;
+        if (!edge && start >= 0) {
+          draw(line, start, step);
+          start = -1;
+        }
+      }
+    }
+  };
+  trace(height, width, (row, column) => at(column, row - 1) !== at(column, row),
+    (row, from, to) => { path.moveTo(x + from, y + row); path.lineTo(x + to, y + row); });
+  trace(width, height, (column, row) => at(column - 1, row) !== at(column, row),
+    (column, from, to) => { path.moveTo(x + column, y + from); path.lineTo(x + column, y + to); });
+  return path;
+}
+
+function channelsOf(color) {
+  const number = Number.parseInt(color.slice(1), 16);
+  return [number >> 16, (number >> 8) & 255, number & 255];
+}
+
+/** Draw a mask: a half transparent fill, and an outline that is equally wide at every zoom. */
+export function drawMask(context, mask, color, scale, strong = false) {
+  context.save();
+  context.globalAlpha = strong ? 0.55 : 0.4;
+  context.imageSmoothingEnabled = false;
+  context.drawImage(mask.tinted(color), mask.x, mask.y);
+  context.globalAlpha = 1;
+  context.lineCap = "square";
+  context.strokeStyle = "rgb(0 0 0 / 55%)";
+  context.lineWidth = (strong ? 4.5 : 3) / scale;
+  context.stroke(mask.outline);
+  context.strokeStyle = color;
+  context.lineWidth = (strong ? 2.5 : 1.5) / scale;
+  context.stroke(mask.outline);
+  context.restore();
+}

@@ -1,0 +1,41 @@
+// The page's state: one object, changed by `set`, watched by `watch`.
+
+/**
+ * @param {object} initial
+ * @returns {{get: Function, set: Function, watch: Function}}
+ */
+export function createStore(initial) {
+  let state = { ...initial };
+  const watchers = new Set();
+  return {
+    get: (name) => state[name],
+
+    /** Change some fields and tell those who watch them. */
+    set(changes) {
+      const changed = Object.keys(changes).filter((name) => state[name] !== changes[name]);
+      state = { ...state, ...changes };
+      for (const watcher of [...watchers]) {
+        if (watcher.names.some((name) => changed.includes(name))) watcher.react(state);
+      }
+    },
+
+    /** Call `react(state)` now, and again when one of the fields changes. */
+    watch(names, react) {
+      watchers.add({ names, react });
+      react(state);
+    },
+  };
+}
+
+export const store = createStore({
+  session: null, // {session_token, app_url, project}
+  datasets: [], // [{id, name, description, images: [{id, name, width, height, figures, ...}]}]
+  image: null, // the image that is open
+  classes: [], // [{id, title, color}]
+  classId: null, // the class that the next figure gets
+  figures: [], // the figures of the open image
+  selected: null, // id of the figure that is pointed at in the list
+  serve: null, // the app's answer to get_serve_options
+  serveError: null, // why there is none, in words
+  latencyMs: null, // of the last Smart Tool answer
+});
