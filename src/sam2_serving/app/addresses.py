@@ -25,7 +25,7 @@ def normal_address(address: str) -> str:
     Raises:
         BadRequest: it is no http or https address.
     """
-    text = address.strip().rstrip("/")
+    text = address.strip()
     text = text if "://" in text else f"http://{text}"
     try:
         parts = urlsplit(text)

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sam2_serving.app.decoding import decode_image
 from sam2_serving.app.platform_api import Caller, PlatformClient
 from sam2_serving.app.reporting import BadRequest, MediaTooLarge, UnsupportedSource
 from sam2_serving.app.requests import SmartToolContext
 from sam2_serving.engine import ImageKey, ImageSource
+from sam2_serving.images import decode_image
 
 PERMISSION_S = 60.0
 """How long an info call's answer counts; a right that is taken away lasts no longer than this."""

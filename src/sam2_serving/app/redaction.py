@@ -38,6 +38,8 @@ class TokenFilter(logging.Filter):
             record.exc_text = logging.Formatter().formatException(record.exc_info)
         if record.exc_text:
             record.exc_text = _clean_text(record.exc_text, secrets)
+            # JSON formatters write the traceback anew as long as they find the exception.
+            record.exc_info = None
         # The arguments are merged first: a token may only appear in the finished text.
         message = record.getMessage()
         cleaned = _clean_text(message, secrets)

@@ -17,6 +17,7 @@ from fastapi.routing import APIRoute
 from supervisely.sly_logger import logger
 
 from sam2_serving.engine import Busy, Cancelled, EngineClosed
+from sam2_serving.images import ImageTooLarge, UnreadableImage
 
 REQUEST_ID_HEADER = "X-Request-Id"
 
@@ -144,6 +145,10 @@ def as_app_error(error: Exception) -> AppError:
             return ModelNotReady("The model was stopped or replaced meanwhile: try again.")
         case Cancelled():
             return ClientGone("The request was cancelled.")
+        case ImageTooLarge():
+            return MediaTooLarge(str(error))
+        case UnreadableImage():
+            return UnreadableMedia(str(error))
         case RequestValidationError():
             return BadRequest(validation_sentence(error.errors()))
         case HTTPException() if error.status_code < 500:
