@@ -74,7 +74,7 @@ def _conditions(model: SegmentationModel) -> str:
 def measure_agreement(fast: SegmentationModel, exact: SegmentationModel) -> Verdict:
     """Compare masks of two models of the same weights on 16 fixed prompts over two drawings."""
     ious: list[float] = []
-    for picture in (_discs(), _stripes()):
+    for picture in (example_picture(), _wavy_picture()):
         quick, slow = fast.embed(picture), exact.embed(picture)
         for prompts in _fixed_prompts():
             mask = fast.to_mask(segment(fast, quick, prompts), quick.image_size)
@@ -96,7 +96,7 @@ def _fixed_prompts() -> list[Prompts]:
     ]
 
 
-def _discs() -> npt.NDArray[np.uint8]:
+def example_picture() -> npt.NDArray[np.uint8]:
     """Three shaded discs, 240 x 320."""
     y, x = np.mgrid[:240, :320]
     picture = np.stack([x * 0.3 + 40, y * 0.4 + 60, 140 - x * 0.2], axis=2)
@@ -112,9 +112,11 @@ def _discs() -> npt.NDArray[np.uint8]:
     return discs
 
 
-def _stripes() -> npt.NDArray[np.uint8]:
+def _wavy_picture() -> npt.NDArray[np.uint8]:
     """The same discs under a wavy pattern, so that edges are not all sharp."""
     y, x = np.mgrid[:240, :320]
     wave = 20 * np.sin(x / 9 + 2 * np.sin(y / 21))
-    stripes: npt.NDArray[np.uint8] = np.clip(_discs() + wave[..., None], 0, 255).astype(np.uint8)
+    stripes: npt.NDArray[np.uint8] = np.clip(example_picture() + wave[..., None], 0, 255).astype(
+        np.uint8
+    )
     return stripes

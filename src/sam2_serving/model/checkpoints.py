@@ -15,9 +15,20 @@ from safetensors.torch import load_file
 from sam2.modeling.sam2_base import SAM2Base
 
 from sam2_serving.model.errors import CheckpointError
+from sam2_serving.model.huggingface import (
+    HUGGING_FACE_ANCHOR,
+    StateDict,
+    from_hugging_face,
+    is_hugging_face,
+)
 from sam2_serving.model.network import CONFIG_NAMES, build_network, network_config
 
-StateDict = dict[str, torch.Tensor]
+# Where training programs put a state dict, the wanted one first: of two, the averaged one (EMA)
+# is the one that is meant to be used.
+_AVERAGED = ("ema", "model_ema", "ema_model", "ema_state_dict")
+_WRAPPERS = (*_AVERAGED, "model", "state_dict", "model_state_dict", "module")
+_NO_WEIGHTS = ("n_averaged",)
+"""Counters that averaging wrappers keep beside the weights."""
 
 
 class Signature(NamedTuple):
@@ -33,8 +44,9 @@ def load_checkpoint(path: str | Path) -> tuple[SAM2Base, str]:
     """Load a checkpoint into the network that its tensor shapes belong to.
 
     Args:
-        path: `.safetensors`, or a file of `torch.save` that holds the state dict itself or
-            under the key `model` or `state_dict`. Only tensors are ever unpickled.
+        path: `.safetensors`, or a file of `torch.save`; the state dict itself or wrapped as
+            training programs do, under the names of Meta's package or of Hugging Face's. Only
+            tensors are ever unpickled.
 
     Returns:
         (network in float32 on the CPU, name of its packaged config).
@@ -74,18 +86,33 @@ def read_state_dict(path: Path) -> StateDict:
 
 
 def _unwrap(content: object, name: str) -> StateDict:
-    for key in ("model", "state_dict"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
+    """Find the network's tensors in what a training program saved, under sam2's own names."""
+    while isinstance(content, Mapping):
+        inner = next((content[k] for k in _WRAPPERS if isinstance(content.get(k), Mapping)), None)
+        if inner is None:
+            break
+        content = inner
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{name!r} holds no state dict.")
-    state = {
-        key.removeprefix("module."): value
+    tensors = {
+        key: value
         for key, value in content.items()
-        if isinstance(key, str) and isinstance(value, torch.Tensor)
+        if isinstance(key, str) and isinstance(value, torch.Tensor) and key not in _NO_WEIGHTS
     }
-    if not state:
+    if not tensors:
         raise CheckpointError(f"{name!r} holds no tensors.")
+    state = _without_prefix(tensors)
+    return from_hugging_face(state) if is_hugging_face(state) else state
+
+
+def _without_prefix(state: StateDict) -> StateDict:
+    """Strip what wrappers put before every name, such as `module.` or `model.`."""
+    anchors = ("image_encoder.trunk.patch_embed.proj.weight", HUGGING_FACE_ANCHOR)
+    for anchor in anchors:
+        for key in state:
+            if key.endswith(anchor):
+                prefix = key.removesuffix(anchor)
+                return {k.removeprefix(prefix): value for k, value in state.items()}
     return state
 
 
@@ -145,6 +172,9 @@ def _fill(network: SAM2Base, state: StateDict, name: str, config_name: str) -> N
             raise CheckpointError(
                 f"{name!r} looks like {config_name} but {kind} {len(keys)} tensors: {shown}."
             )
+    damaged = [key for key, value in state.items() if not value.isfinite().all()]
+    if damaged:
+        raise CheckpointError(f"{name!r} holds numbers that are not finite, in {damaged[0]}.")
     network.load_state_dict({key: value.float() for key, value in state.items()})
 
 

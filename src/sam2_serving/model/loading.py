@@ -8,10 +8,13 @@ from typing import Literal
 
 import torch
 
-from sam2_serving.model.agreement import measure_agreement, remembered_verdict
+from sam2_serving.masks.boxes import Box
+from sam2_serving.model.agreement import example_picture, measure_agreement, remembered_verdict
 from sam2_serving.model.checkpoints import load_checkpoint, parameter_count
 from sam2_serving.model.devices import DtypeName, fast_dtype, resolve_device
+from sam2_serving.model.errors import CheckpointError
 from sam2_serving.model.image import SegmentationModel
+from sam2_serving.model.prompts import Prompts
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +35,7 @@ def load_model(
         verdict_dir: where verdicts of that agreement are kept; default: the user's cache.
 
     Raises:
-        CheckpointError: the file cannot be used.
+        CheckpointError: the file cannot be used, or its network computes nothing of use.
         DeviceError: there is no such device.
     """
     place = resolve_device(device)
@@ -40,13 +43,24 @@ def load_model(
     wanted = fast_dtype(place, parameter_count(network)) if dtype == "auto" else dtype
     model = SegmentationModel(network, config_name, place, wanted)
     if dtype != "auto" or wanted == "float32":
+        _try_out(model)
         return model
 
     exact = SegmentationModel(network, config_name, place, "float32", model.fingerprint)
     folder = verdict_dir or Path.home() / ".cache" / "sam2-serving" / "agreement"
     verdict = remembered_verdict(model, folder, lambda: measure_agreement(model, exact))
     logger.info("%s against float32: %s", wanted, verdict)
-    return model if verdict.agrees else exact
+    chosen = model if verdict.agrees else exact
+    _try_out(chosen)
+    return chosen
+
+
+def _try_out(model: SegmentationModel) -> None:
+    """Segment a drawing, so that weights of no use are found now and not by the first click."""
+    embedding = model.embed(example_picture())
+    prediction = model.predict(embedding, Prompts(box=Box(50, 40, 150, 140)))
+    if not prediction.logits.isfinite().all():
+        raise CheckpointError("These weights give no finite numbers: the checkpoint is of no use.")
 
 
 def free_cached_memory(device: torch.device) -> None:

@@ -33,6 +33,10 @@ def nano_state():
     return build_network("nano.yaml").state_dict()
 
 
+def others(state):
+    return {key: value + 1 for key, value in state.items()}
+
+
 @pytest.mark.parametrize("name", CONFIG_NAMES)
 def test_every_packaged_network_is_recognised_from_its_tensor_shapes(name):
     network = build_network(name)
@@ -50,8 +54,14 @@ def test_every_packaged_network_is_recognised_from_its_tensor_shapes(name):
         lambda state: {"model": {f"module.{key}": value for key, value in state.items()}},
         lambda state: {"model": {key: value.half() for key, value in state.items()}},
         lambda state: {"model": state, "config": "a/path/that/is/only/a/name.yaml"},
+        lambda state: {"model": others(state), "ema": {"module": state}},
+        lambda state: {"state_dict": {f"model.net.{k}": v for k, v in state.items()}},
+        lambda state: {"n_averaged": torch.tensor(5), **{f"module.{k}": state[k] for k in state}},
     ],
-    ids=["model", "state_dict", "bare", "module.", "half", "with config"],
+    ids=[
+        *("model", "state_dict", "bare", "module.", "half", "with config"),
+        *("averaged weights first", "any prefix", "averaging wrapper"),
+    ],
 )
 def test_common_forms_load(tmp_path, nano_state, wrap):
     torch.save(wrap(nano_state), tmp_path / "weights.pt")
@@ -119,6 +129,7 @@ def change(key: str, value: torch.Tensor | None):
         (change("no_mem_embed", torch.zeros(2)), "misshapen 1 tensors: no_mem_embed"),
         (change("image_encoder.trunk.patch_embed.proj.weight", torch.zeros(77)), "width 77"),
         (lambda _: {"conv.weight": torch.zeros(3)}, "not the weights of a SAM 2"),
+        (change("no_mem_embed", torch.full((1, 1, 128), torch.nan)), "not finite"),
         (lambda _: {"model": {}}, "no tensors"),
         (lambda _: [1, 2, 3], "no state dict"),
     ],
