@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from live import REPOSITORY, Platform, RunningApp, free_port
+from live import OWNER_TOKEN, REPOSITORY, Platform, RunningApp, free_port
+from serve_page import Page
+
+from sam2_serving.workspace.settings import TASK_ID
 
 OURS = {
     "/smart_segmentation",
@@ -74,6 +77,37 @@ def test_with_a_page_the_same_routes(page_app: RunningApp, app: RunningApp) -> N
     state = {"model_name": "nano", "deploy_params": {"model_source": "Pretrained models"}}
     assert page_app.post("deploy_from_api", {"state": state}).status_code == 200
     assert answers(page_app) == answers(app)
+
+
+def test_as_the_platform_starts_it(
+    platform: Platform, app_environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Contract 1.7 and 8.1: production mode, a Serve that fails, autorestart after a crash."""
+    environment = app_environment | {
+        "API_TOKEN": OWNER_TOKEN,
+        "TEAM_ID": "1",
+        "TASK_ID": str(TASK_ID),
+        "ENV": "production",
+        "SLY_APP_DATA_DIR": str(tmp_path),
+    }
+    running = RunningApp(free_port(), environment, tmp_path / "app.log").start(ready=False)
+    try:
+        page = Page(running)
+        page.choose("SAM 2.1")
+        refused = page.press("SERVE")
+        assert refused.status_code == 500, "the platform's page shows a dialog for this status only"
+        assert "sam2.1_hiera_tiny.pt" in refused.json()["detail"]["message"]
+        page.choose("Nano")
+        assert page.press("SERVE").status_code == 200
+        assert running.process is not None
+        running.process.kill()
+        running.process.wait()
+        running.start()  # waits until a model is served
+        assert running.post("get_serve_options").json()["deployed"]["model"] == "Nano (demo)"
+    finally:
+        running.stop()
+    assert platform.count("tasks.data.set") > 0
+    assert OWNER_TOKEN not in running.log()
 
 
 def test_no_platform_at_all(lonely_app: RunningApp, platform: Platform) -> None:
