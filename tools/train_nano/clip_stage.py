@@ -1,0 +1,235 @@
+"""One training step on a short clip: follow objects from the first frame on.
+
+The steps are those of sam2's tracker (condition on memory, decode, remember), but every mask and
+the object score stay visible to the losses where the tracker would hide them behind a threshold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sam2_serving.scenes import Clip, draw_clip
+from train_nano.forward import Answer, Window, encode, encode_mask, no_mask, normalised
+from train_nano.image_stage import SURE, low_logits
+from train_nano.losses import answer_loss
+from train_nano.samples import Mask
+
+_ABSENT = -1024.0  # logit of every pixel of an object that is not there, as in sam2
+_PRESENCE_WEIGHT = 1.0
+_CELLS = [(16, 16)]
+
+
+@dataclass(frozen=True)
+class ClipPlan:
+    """What a step on clips is made of.
+
+    Attributes:
+        frames: of each clip.
+        objects: followed at once, at most.
+        hard_share: share of clips drawn by the hard rules.
+        told: share of remembered masks that are the true ones.
+        guide: weight of the guide loss (see `_guide`).
+    """
+
+    frames: int
+    objects: int
+    hard_share: float
+    told: float
+    guide: float
+
+
+@dataclass(frozen=True)
+class Followed:
+    """Objects to follow.
+
+    Attributes:
+        images: uint8 T x 256 x 256 x 3.
+        masks: bool T x N x 256 x 256.
+    """
+
+    images: np.ndarray[Any, np.dtype[np.uint8]]
+    masks: Mask
+
+
+def objects_of(clip: Clip) -> Mask:
+    """Masks T x N x H x W of whole things (with their parts) that show on the first frame."""
+    wholes = np.flatnonzero(clip.parents < 0)
+    masks = [
+        clip.masks[:, (clip.parents == whole) | (np.arange(len(clip.parents)) == whole)].any(1)
+        for whole in wholes
+        if np.count_nonzero(clip.masks[0, whole]) >= 40
+    ]
+    return np.stack(masks, axis=1)
+
+
+def draw_followed(rng: np.random.Generator, plan: ClipPlan) -> Followed:
+    """Draw a clip, slow or with large steps, and choose objects to follow."""
+    hard = rng.random() < plan.hard_share
+    span = min(1.0, plan.frames * float(rng.choice([0.02, 0.03, 0.06, 0.12])))
+    while True:
+        clip = draw_clip(
+            int(rng.integers(2**31)), plan.frames, 256, "hard" if hard else "easy", span=span
+        )
+        if (clip.parents < 0).any() and clip.masks[0].any():
+            break
+    masks = objects_of(clip)
+    chosen = rng.permutation(masks.shape[1])[: plan.objects]
+    return Followed(clip.frames, masks[:, chosen])
+
+
+class Tracker:
+    """Follows N objects through encoded frames, one frame at a time."""
+
+    def __init__(self, model: Any, features: list[Tensor], objects: int) -> None:
+        """Take frames.
+
+        Args:
+            model: the network.
+            features: of all T frames, from `encode`.
+            objects: N.
+        """
+        self.model = model
+        self.features = features
+        self.objects = objects
+        self.codes = model.image_encoder.neck.position_encoding(features[2][:1])
+        self.outputs: dict[str, dict[int, dict[str, Any]]] = {
+            "cond_frame_outputs": {},
+            "non_cond_frame_outputs": {},
+        }
+
+    def _level(self, number: int, frame: int) -> Tensor:
+        return self.features[number][frame : frame + 1].expand(self.objects, -1, -1, -1)
+
+    def _sequence(self, maps: Tensor) -> Tensor:
+        return maps.expand(self.objects, -1, -1, -1).flatten(2).permute(2, 0, 1)
+
+    def start(self, masks: Tensor) -> None:
+        """Remember true masks bool N x 256 x 256 of frame 0."""
+        model = self.model
+        coarse = self._level(2, 0)
+        fine = [self._level(0, 0), self._level(1, 0)]
+        inputs = masks.float().unsqueeze(1)
+        pointer = model._use_mask_as_output(coarse, fine, inputs)[5]
+        logits = (inputs * 2.0 - 1.0) * SURE
+        presence = torch.full((self.objects, 1), SURE)
+        self._remember(0, logits, presence, pointer, "cond_frame_outputs")
+
+    def look(self, frame: int) -> tuple[Answer, Tensor, Tensor]:
+        """Answer for the next frame, its mask tokens, and the features with memory."""
+        model = self.model
+        coarse = self._sequence(self._level(2, frame))
+        mixed = model._prepare_memory_conditioned_features(
+            frame_idx=frame,
+            is_init_cond_frame=False,
+            current_vision_feats=[coarse],
+            current_vision_pos_embeds=[self._sequence(self.codes)],
+            feat_sizes=_CELLS,
+            output_dict=self.outputs,
+            num_frames=len(self.features[2]),
+        )
+        empty = torch.zeros(self.objects, 1, 2)
+        sparse, dense = model.sam_prompt_encoder(
+            (empty, -torch.ones(self.objects, 1, dtype=torch.int32)), None, None
+        )
+        logits, ious, tokens, presence = model.sam_mask_decoder.predict_masks(
+            mixed,
+            model.sam_prompt_encoder.get_dense_pe(),
+            sparse,
+            dense,
+            False,
+            [self._level(0, frame), self._level(1, frame)],
+        )
+        return Answer(logits, ious, presence), tokens, mixed
+
+    def remember(self, frame: int, answer: Answer, tokens: Tensor, told: Tensor | None) -> None:
+        """Remember an answer, or the true masks bool N x 256 x 256 where they are told."""
+        choice = answer.ious[:, 1:].argmax(dim=1) + 1
+        rows = torch.arange(self.objects)
+        logits = answer.logits[rows, choice].unsqueeze(1)
+        presence = answer.presence
+        if told is not None:
+            logits = low_logits(told)
+            presence = told.flatten(1).any(1, keepdim=True).float() * 2.0 * SURE - SURE
+        present = (presence > 0.0).float()
+        logits = torch.where(present[:, :, None, None] > 0.0, logits, _ABSENT)
+        full = F.interpolate(logits, size=(256, 256), mode="bilinear", align_corners=False)
+        pointer = self.model.obj_ptr_proj(tokens[rows, choice])
+        pointer = present * pointer + (1.0 - present) * self.model.no_obj_ptr
+        self._remember(frame, full, presence, pointer, "non_cond_frame_outputs")
+
+    def _remember(
+        self, frame: int, masks: Tensor, presence: Tensor, pointer: Tensor, kind: str
+    ) -> None:
+        memory, codes = self.model._encode_new_memory(
+            current_vision_feats=[self._sequence(self._level(2, frame))],
+            feat_sizes=_CELLS,
+            pred_masks_high_res=masks,
+            object_score_logits=presence,
+            is_mask_from_pts=False,
+        )
+        self.outputs[kind][frame] = {
+            "maskmem_features": memory,
+            "maskmem_pos_enc": codes,
+            "obj_ptr": pointer,
+        }
+
+
+def _guide(model: Any, coarse: Tensor, mixed: Tensor, truth: Tensor) -> Tensor:
+    """Distance of features with memory from features with the true mask as a mask prompt.
+
+    What memory should bring to a frame is what a mask prompt brings to an image.
+    """
+    with torch.no_grad():
+        goal = coarse + model.no_mem_embed.view(1, -1, 1, 1) - no_mask(model)
+        goal = goal + encode_mask(model, low_logits(truth))
+    return F.smooth_l1_loss(mixed, goal)
+
+
+def clip_step(model: Any, rng: np.random.Generator, plan: ClipPlan) -> tuple[Tensor, float]:
+    """Follow objects through a clip; loss and mean IoU over the frames where they show."""
+    followed = draw_followed(rng, plan)
+    truth = torch.from_numpy(followed.masks)
+    with torch.no_grad():
+        features = encode(model, normalised(followed.images), Window())
+    tracker = Tracker(model, features, truth.shape[1])
+    tracker.start(truth[0])
+    total = torch.zeros(())
+    ious: list[Tensor] = []
+    for frame in range(1, plan.frames):
+        answer, tokens, mixed = tracker.look(frame)
+        loss, got = answer_loss(answer, truth[frame], True, 0.3)
+        present = truth[frame].flatten(1).any(1)
+        seen = F.binary_cross_entropy_with_logits(answer.presence[:, 0], present.float())
+        total = total + loss.mean() + _PRESENCE_WEIGHT * seen
+        if plan.guide > 0.0:
+            coarse = features[2][frame : frame + 1]
+            total = total + plan.guide * _guide(model, coarse, mixed, truth[frame])
+        ious.append(got[present])
+        told = truth[frame] if rng.random() < plan.told else None
+        tracker.remember(frame, answer, tokens, told)
+    scores = torch.cat(ious)
+    return total / (plan.frames - 1), float(scores.mean()) if len(scores) else float("nan")
+
+
+@torch.no_grad()
+def validate_clips(model: Any, difficulty: str, clips: int, frames: int = 16) -> float:
+    """Mean IoU of objects followed from their true first mask, over frames where they show."""
+    scores: list[float] = []
+    for number in range(clips):
+        clip = draw_clip(2**31 + number, frames, 256, difficulty)
+        truth = torch.from_numpy(objects_of(clip)[:, :4])
+        features = encode(model, normalised(clip.frames), Window())
+        tracker = Tracker(model, features, truth.shape[1])
+        tracker.start(truth[0])
+        for frame in range(1, frames):
+            answer, tokens, _ = tracker.look(frame)
+            _, got = answer_loss(answer, truth[frame], True, 0.3)
+            scores += got[truth[frame].flatten(1).any(1)].tolist()
+            tracker.remember(frame, answer, tokens, None)
+    return float(np.mean(scores))

@@ -1,0 +1,98 @@
+"""What nano is told about its answers."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from train_nano.forward import Answer, Prompt
+
+_PIXEL_WEIGHT = 4.0
+_REST = 0.2  # weight of the alternatives where the single mask is the answer
+_CLICK_WEIGHT = 0.3
+_PRESENCE_WEIGHT = 0.2
+
+
+def shrink(masks: Tensor) -> Tensor:
+    """Masks P x H x W as soft targets P x H/4 x W/4: the share of each cell that is covered."""
+    return F.avg_pool2d(masks.float().unsqueeze(1), 4).squeeze(1)
+
+
+def true_ious(logits: Tensor, masks: Tensor) -> Tensor:
+    """IoU at full resolution of each predicted mask, P x M.
+
+    Args:
+        logits: P x M x h x w.
+        masks: bool P x H x W.
+    """
+    with torch.no_grad():
+        full = F.interpolate(logits, size=masks.shape[-2:], mode="bilinear", align_corners=False)
+        found, truth = full > 0.0, masks.unsqueeze(1)
+        both = (found & truth).flatten(2).sum(-1).float()
+        either = (found | truth).flatten(2).sum(-1).float()
+        return both / either.clamp_min(1.0)
+
+
+def mask_loss(logits: Tensor, soft: Tensor) -> Tensor:
+    """Cross-entropy and Dice loss of each mask, P x M, for soft targets P x h x w."""
+    target = soft.unsqueeze(1).expand_as(logits)
+    pixels = F.binary_cross_entropy_with_logits(logits, target, reduction="none").flatten(2)
+    chance = logits.sigmoid().flatten(2)
+    goal = target.flatten(2)
+    overlap = (chance * goal).sum(-1)
+    dice = 1.0 - (2.0 * overlap + 1.0) / (chance.sum(-1) + goal.sum(-1) + 1.0)
+    return _PIXEL_WEIGHT * pixels.mean(-1) + dice
+
+
+def answer_loss(
+    answer: Answer, masks: Tensor, alternatives: bool, alike: float
+) -> tuple[Tensor, Tensor]:
+    """Loss of an answer and the IoU of what a user would get, both for each prompt.
+
+    A prompt whose true mask is empty (a click on the background) has no right mask: only its
+    predicted IoU and object score are told to be 0.
+
+    Args:
+        answer: of P prompts.
+        masks: bool P x H x W, the truth.
+        alternatives: whether the three alternatives are in play (a single click).
+        alike: 1 teaches all alternatives the same, 0 only the best of them. Where only the best
+            is taught, the three learn to be right about something whatever is clicked.
+    """
+    soft = shrink(masks)
+    present = masks.flatten(1).any(1).float()
+    each = mask_loss(answer.logits, soft)
+    single, others = each[:, 0], each[:, 1:]
+    if alternatives:
+        best = (1.0 - alike) * others.min(dim=1).values + alike * others.mean(dim=1)
+        loss = best + 0.5 * single
+    else:
+        loss = single + _REST * others.mean(dim=1)
+    ious = true_ious(answer.logits, masks)
+    confidence = F.smooth_l1_loss(answer.ious, ious, beta=0.05, reduction="none").mean(dim=1)
+    presence = F.binary_cross_entropy_with_logits(answer.presence[:, 0], present, reduction="none")
+    total = loss * present + confidence + _PRESENCE_WEIGHT * presence
+    got = ious[:, 0]
+    if alternatives:
+        choice = answer.ious[:, 1:].argmax(dim=1, keepdim=True) + 1
+        got = ious.gather(1, choice)[:, 0]
+    return total, got
+
+
+def click_loss(logits: Tensor, prompt: Prompt, side: int, weight: Tensor) -> Tensor:
+    """How far the masks are from obeying their clicks, for each prompt.
+
+    Args:
+        logits: P x M x h x w.
+        prompt: the clicks (corners of boxes are passed over).
+        side: of the window, in pixels.
+        weight: P, 0 where a prompt does not count.
+    """
+    grid = (prompt.coords + 0.5) * (2.0 / side) - 1.0
+    at = F.grid_sample(logits, grid.unsqueeze(1), align_corners=False, padding_mode="border")
+    at = at[:, :, 0]  # P x M x K
+    clicks = (prompt.labels <= 1).float().unsqueeze(1).expand_as(at)
+    wanted = (prompt.labels == 1).float().unsqueeze(1).expand_as(at)
+    error = F.binary_cross_entropy_with_logits(at, wanted, reduction="none") * clicks
+    return _CLICK_WEIGHT * weight * error.sum(-1).mean(-1) / clicks.sum(-1).mean(-1).clamp_min(1.0)

@@ -1,0 +1,80 @@
+"""What one step of each stage does, and how that changes as the stage goes on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from train_nano import network
+from train_nano.clip_stage import ClipPlan, clip_step
+from train_nano.forward import Window, encode, normalised
+from train_nano.image_stage import ImagePlan, StepReport, image_step
+from train_nano.run import Run
+from train_nano.samples import draw_batch
+
+StepOf = Callable[[Run, np.random.Generator, float], StepReport]
+
+
+def window_step(run: Run, rng: np.random.Generator, progress: float) -> StepReport:
+    """128-pixel windows: clicks on easy scenes first, then everything.
+
+    Clicks alone leave the prompt-blind state after about 250 steps; with boxes or only the best
+    of three masks in play they were still in it after 600.
+    """
+    begun = progress > 0.07
+    plan = ImagePlan(
+        side=128,
+        images=6,
+        questions=4,
+        hard_share=min(0.5, 0.15 + progress) if begun else 0.15,
+        boxes=0.45 if begun else 0.0,
+        given=0.08 if begun else 0.0,
+        rounds=(2 if progress < 0.6 else 3) if begun else 0,
+        alike=max(0.3, 1.0 - progress * 2.0),
+    )
+    return image_step(run.model, rng, plan)
+
+
+def whole_step(run: Run, rng: np.random.Generator, progress: float) -> StepReport:
+    """Whole images of 256 pixels."""
+    del progress
+    plan = ImagePlan(
+        side=256,
+        images=3,
+        questions=6,
+        hard_share=0.5,
+        boxes=0.45,
+        given=0.08,
+        rounds=3,
+        alike=0.3,
+    )
+    return image_step(run.model, rng, plan)
+
+
+def film_step(run: Run, rng: np.random.Generator, progress: float) -> StepReport:
+    """Clips of 3, then 5, then 7 frames; every third step an image, so that nothing is lost."""
+    if run.progress.stage_step % 3 == 2:
+        return whole_step(run, rng, progress)
+    plan = ClipPlan(
+        frames=3 if progress < 0.25 else 5 if progress < 0.6 else 7,
+        objects=4,
+        hard_share=min(0.5, progress),
+        told=max(0.1, 0.6 - progress),
+        guide=max(0.0, 1.0 - progress * 1.5),
+    )
+    loss, tracked = clip_step(run.model, rng, plan)
+    return StepReport(loss, math.nan, math.nan, math.nan, tracked)
+
+
+def prepare_films(run: Run) -> None:
+    """Fit memory attention to the features that it will pass on, and judge anew what is best."""
+    batch = draw_batch(np.random.default_rng(run.progress.seed), 8, 1, 256, 0.5)
+    with torch.no_grad():
+        features = encode(run.model, normalised(batch.images), Window())
+        known = features[2] + run.model.no_mem_embed.view(1, -1, 1, 1)
+    network.fit_memory_norm(run.model, known)
+    run.restart_average()
+    run.progress.best = -1.0
