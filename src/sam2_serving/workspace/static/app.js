@@ -35,8 +35,8 @@ async function start() {
   mountMedia(byId("media"), store);
   mountClasses(byId("classes"), store);
   mountFigures(byId("figures"), store, speak);
-  const openServe = mountServe(byId("serve"), byId("model-status"), store, app);
-  mountImage(byId("stage"), stage, store, app, { speak, openServe });
+  const serve = mountServe(byId("serve"), byId("model-status"), store, app);
+  mountImage(byId("stage"), stage, store, app, { speak, serve });
 
   store.watch(["image"], ({ image }) => {
     if (image) history.replaceState(null, "", `#image=${image.id}`);

@@ -28,6 +28,7 @@ export class Stage {
   show(picture) {
     this.picture?.close?.();
     this.picture = picture;
+    this.canvas.dataset.shown = "no";
     this.fit();
   }
 
@@ -81,9 +82,9 @@ export class Stage {
     const ratio = devicePixelRatio;
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, canvas.width, canvas.height);
-    // Where the picture is, for whoever drives the page from outside.
-    Object.assign(canvas.dataset, { scale, x: offset.x, y: offset.y });
     if (!this.picture) return;
+    // Where the picture is, for whoever drives the page from outside.
+    Object.assign(canvas.dataset, { scale, x: offset.x, y: offset.y, shown: "yes" });
     context.setTransform(ratio * scale, 0, 0, ratio * scale, ratio * offset.x, ratio * offset.y);
     context.imageSmoothingEnabled = scale < 3;
     context.imageSmoothingQuality = "high";

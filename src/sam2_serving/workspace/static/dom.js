@@ -10,7 +10,7 @@
 export function element(tag, properties = {}, ...children) {
   const [name, ...classes] = tag.split(".");
   const node = document.createElement(name);
-  node.classList.add(...classes);
+  if (classes.length) node.classList.add(...classes);
   for (const [key, value] of Object.entries(properties)) {
     if (key === "on") {
       for (const [event, listener] of Object.entries(value)) node.addEventListener(event, listener);

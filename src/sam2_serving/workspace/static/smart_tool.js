@@ -168,6 +168,6 @@ export class SmartTool {
 
 /** A random name for a request. (`crypto.randomUUID` exists only on https and on this machine.) */
 function newRequestId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  const bytes = crypto.getRandomValues(new Uint8Array(8));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

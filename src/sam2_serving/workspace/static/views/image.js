@@ -17,8 +17,8 @@ const HINTS = {
   error: "Undo with Ctrl+Z, drop with Esc, or try again",
 };
 
-export function mountImage(root, stage, store, app, { speak, openServe }) {
-  const view = new ImageView(root, stage, store, app, speak, openServe);
+export function mountImage(root, stage, store, app, { speak, serve }) {
+  const view = new ImageView(root, stage, store, app, speak, serve);
   store.watch(["image"], ({ image }) => view.open(image));
   store.watch(["figures"], ({ figures }) => view.decodeFigures(figures));
   store.watch(["serve", "serveError"], () => view.showEmpty());
@@ -26,8 +26,8 @@ export function mountImage(root, stage, store, app, { speak, openServe }) {
 }
 
 class ImageView {
-  constructor(root, stage, store, app, speak, openServe) {
-    Object.assign(this, { root, stage, store, app, speak, openServe });
+  constructor(root, stage, store, app, speak, serve) {
+    Object.assign(this, { root, stage, store, app, speak, serve });
     this.masks = new Map(); // figure id -> Mask
     this.draft = null; // the box that is being dragged
     this.part = (id) => root.querySelector(`#${id}`);
@@ -77,7 +77,10 @@ class ImageView {
     if (!image) return;
     try {
       const picture = await getPicture(image);
-      if (this.store.get("image")?.id !== image.id) return;
+      if (this.store.get("image")?.id !== image.id) {
+        picture.close();
+        return;
+      }
       this.stage.show(picture);
       this.speak(`${image.name} is open.`);
       await reload(this.store);
@@ -196,6 +199,7 @@ class ImageView {
     }
     if (state === "error") this.say(tool.error.message, tool.error.requestId, () => tool.request());
     else this.say(null);
+    if (state === "error") this.serve.refresh(); // perhaps the model was stopped elsewhere
     if (state === "mask") this.speak("The mask is there.");
     this.stage.redraw();
   }
@@ -216,8 +220,9 @@ class ImageView {
     const notice = this.part("notice");
     notice.hidden = !sentence;
     if (!sentence) return;
-    notice.replaceChildren(element("span", {}, sentence));
-    if (requestId) notice.append(element("code", { title: "Request id" }, `request ${requestId}`));
+    const words = element("div", {}, element("p", {}, sentence));
+    if (requestId) words.append(element("code", {}, `request ${requestId}`));
+    notice.replaceChildren(words);
     if (again) {
       notice.append(element("button", { type: "button", on: { click: again } }, "Try again"));
     }
@@ -232,7 +237,7 @@ class ImageView {
     const words = serveError ?? (serve?.state === "stopped" ? "No model is served yet." : null);
     empty.hidden = !words || !this.store.get("image");
     if (empty.hidden) return;
-    const open = element("button.primary", { type: "button", on: { click: this.openServe } });
+    const open = element("button.primary", { type: "button", on: { click: this.serve.open } });
     open.textContent = serveError ? "Details" : "Choose a model";
     empty.replaceChildren(element("p", {}, words), open);
   }

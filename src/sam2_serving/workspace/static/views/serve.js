@@ -14,7 +14,7 @@ const SLOW_MS = 5000;
 /**
  * @param {HTMLDialogElement} dialog
  * @param {HTMLButtonElement} chip - shows the state in the page's head, opens the panel
- * @returns {() => void} opens the panel
+ * @returns {{open: () => void, refresh: () => Promise<void>}} opens the panel; asks the app anew
  */
 export function mountServe(dialog, chip, store, app) {
   const panel = build(dialog);
@@ -69,7 +69,7 @@ export function mountServe(dialog, chip, store, app) {
     panel.latency.textContent = latencyMs === null ? "none yet" : `${Math.round(latencyMs)} ms`;
   });
   poll();
-  return open;
+  return { open, refresh: poll };
 }
 
 function build(dialog) {

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from chromium import FLAGS, NoChromium, find_chromium
+from labeler import Labeler
+from playwright.sync_api import Browser, Page, sync_playwright
+from servers import REPOSITORY, Demo, app_process, free_port, workspace_process
+
+from sam2_serving.scenes import Scene, draw_scene
+
+SCREENSHOTS = REPOSITORY / "build" / "screenshots"
+SKIPPED = "NO_BROWSER=1: the browser tests were LEFT OUT; the page is untested in this run."
+SEEDS = (101, 102)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.browser)
+            if os.environ.get("NO_BROWSER") == "1":
+                item.add_marker(pytest.mark.skip(reason=SKIPPED))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if any(SKIPPED in str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])):
+        terminalreporter.section("browser tests", sep="!", red=True, bold=True)
+        terminalreporter.line(SKIPPED, red=True, bold=True)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    try:
+        return find_chromium()
+    except NoChromium as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="session")
+def scenes() -> list[Scene]:
+    """Drawn images whose objects are known."""
+    return [draw_scene(seed, size=(640, 480), difficulty="easy") for seed in SEEDS]
+
+
+@pytest.fixture(scope="session")
+def media(scenes: list[Scene], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("media")
+    for number, scene in enumerate(scenes, start=1):
+        bgr = cv2.cvtColor(np.ascontiguousarray(scene.image), cv2.COLOR_RGB2BGR)
+        cv2.imwrite(str(folder / f"scene-{number}.png"), bgr)
+    (folder / "about.txt").write_text("Scenes of the tests.")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo(media: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """The workspace and the app (nano is not served yet)."""
+    data = tmp_path_factory.mktemp("data")
+    app_port = free_port()
+    app_url = f"http://127.0.0.1:{app_port}"
+    with (
+        workspace_process(data, media, app_url, free_port()) as url,
+        app_process(data, url, app_port),
+    ):
+        yield Demo(url)
+
+
+@pytest.fixture
+def served(demo: Demo) -> Demo:
+    """The same with nano served, and with no figures."""
+    demo.serve_nano()
+    for dataset in demo.get("media")["datasets"]:
+        for image in dataset["images"]:
+            for figure in demo.get(f"images/{image['id']}/figures"):
+                demo.client.delete(f"{demo.url}/workspace/api/figures/{figure['id']}")
+    return demo
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page whose scripts must not fail."""
+    context = browser.new_context(viewport={"width": 1280, "height": 720})
+    opened = context.new_page()
+    problems: list[str] = []
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    yield opened
+    context.close()
+    assert not problems
+
+
+@pytest.fixture
+def labeler(page: Page) -> Labeler:
+    return Labeler(page)

@@ -1,0 +1,126 @@
+"""The real workspace and the real app, as processes on free ports."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TOKEN = "owner-token-of-the-browser-tests"
+SESSION = "session-token-of-the-browser-tests"
+START_LIMIT_S = 120.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def process(command: list[str], environment: dict[str, str], log: Path, url: str) -> Iterator[None]:
+    """Run a server; wait until it answers at `url`."""
+    everything = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    with log.open("wb") as out:
+        server = subprocess.Popen(
+            command, env=everything, cwd=REPOSITORY, stdout=out, stderr=subprocess.STDOUT
+        )
+    try:
+        _wait(server, url, log)
+        yield
+    finally:
+        server.terminate()
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _wait(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    end = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < end:
+        if server.poll() is not None:
+            break
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(url, timeout=2.0).is_success:
+                return
+        time.sleep(0.1)
+    raise RuntimeError(f"{url} did not come up:\n{log.read_text()[-3000:]}")
+
+
+@contextlib.contextmanager
+def workspace_process(data: Path, media: Path, app_url: str, port: int) -> Iterator[str]:
+    """Run a workspace; give its address."""
+    url = f"http://127.0.0.1:{port}"
+    environment = {
+        "SAM2_SERVING_WORKSPACE_PORT": str(port),
+        "SAM2_SERVING_WORKSPACE_DATA_DIR": str(data),
+        "SAM2_SERVING_WORKSPACE_APP_URL": app_url,
+        "SAM2_SERVING_WORKSPACE_TOKEN": TOKEN,
+        "SAM2_SERVING_WORKSPACE_SESSION_TOKEN": SESSION,
+    }
+    command = [sys.executable, "-m", "sam2_serving.workspace", str(media)]
+    data.mkdir(parents=True, exist_ok=True)
+    with process(command, environment, data / "workspace.log", f"{url}/workspace/api/session"):
+        yield url
+
+
+@contextlib.contextmanager
+def app_process(data: Path, workspace_url: str, port: int) -> Iterator[str]:
+    """Run the app as the platform starts it, with its Serve page; give its address."""
+    url = f"http://127.0.0.1:{port}"
+    environment = {
+        "SERVER_ADDRESS": workspace_url,
+        "API_TOKEN": TOKEN,
+        "TEAM_ID": "1",
+        "WORKSPACE_ID": "1",
+        "SUPERVISELY_SKIP_HTTPS_USER_HELPER_CHECK": "1",
+        "SAM2_SERVING_PORT": str(port),
+        "SAM2_SERVING_DATA_DIR": str(data),
+    }
+    command = [sys.executable, "-m", "uvicorn", "serve.main:m.app", "--ws", "websockets"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    with process(command, environment, data / "app.log", f"{url}/is_alive"):
+        yield url
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A workspace and the app behind it."""
+
+    url: str
+    client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=120))
+
+    def app(self, endpoint: str, **envelope: Any) -> Any:
+        """Call the app as the page does."""
+        body = {"context": {}, "state": {}, **envelope}
+        answer = self.client.post(f"{self.url}/net/{SESSION}/{endpoint}", json=body)
+        answer.raise_for_status()
+        return answer.json()
+
+    def get(self, path: str) -> Any:
+        """Ask the workspace as the page does."""
+        answer = self.client.get(f"{self.url}/workspace/api/{path}")
+        answer.raise_for_status()
+        return answer.json()
+
+    def serve_nano(self) -> None:
+        """Serve nano on the CPU, if it is not served yet."""
+        if self.app("get_serve_options")["state"] != "ready":
+            params = {"model_source": "Pretrained models", "device": "cpu", "runtime": "PyTorch"}
+            self.app("deploy_from_api", state={"model_name": "nano", "deploy_params": params})
+
+    def stop_model(self) -> None:
+        """Stop serving."""
+        self.app("stop_model")

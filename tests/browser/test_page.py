@@ -1,0 +1,307 @@
+"""The page in a real browser, over the real workspace and the real app with nano on the CPU."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import pytest
+from conftest import SCREENSHOTS
+from labeler import WAIT_MS, Labeler
+from playwright.sync_api import Browser, Page, Request, Route, expect
+from servers import Demo, free_port, workspace_process
+
+from sam2_serving.scenes import Scene
+
+
+class Target(NamedTuple):
+    """An object of a scene, and where to click."""
+
+    box: tuple[int, int, int, int]
+    inside: tuple[int, int]
+    outside: tuple[int, int]
+
+
+@pytest.fixture(scope="session")
+def target(scenes: list[Scene]) -> Target:
+    """The largest object of the first scene."""
+    mask = max(scenes[0].masks, key=np.count_nonzero)
+    rows, columns = np.nonzero(mask)
+    x0, y0 = max(columns.min() - 2, 0), max(rows.min() - 2, 0)
+    x1, y1 = min(columns.max() + 2, 639), min(rows.max() + 2, 479)
+    within = np.zeros_like(mask)
+    within[y0 : y1 + 1, x0 : x1 + 1] = True
+    return Target((int(x0), int(y0), int(x1), int(y1)), _deepest(mask), _deepest(within & ~mask))
+
+
+def _deepest(mask: np.ndarray) -> tuple[int, int]:
+    distance = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    y, x = np.unravel_index(distance.argmax(), distance.shape)
+    return int(x), int(y)
+
+
+def _sent(request: Request) -> dict[str, Any]:
+    return dict(json.loads(request.post_data or "{}"))
+
+
+def _pairs(*points: tuple[int, int]) -> list[dict[str, int]]:
+    return [{"x": x, "y": y} for x, y in points]
+
+
+def test_serve_box_clicks_undo_save_reload(
+    demo: Demo, page: Page, labeler: Labeler, target: Target
+) -> None:
+    """The main job, end to end."""
+    demo.stop_model()
+    labeler.open(demo.url)
+    page.get_by_role("button", name="Choose a model").click()
+    panel = page.get_by_role("dialog", name="Serve a model")
+    expect(panel.locator("thead")).to_contain_text("Size (M)")
+    panel.get_by_role("radio", name="Nano").check()
+    panel.get_by_label("Device").select_option("cpu")
+    panel.get_by_role("button", name="Serve").click()
+    expect(panel.get_by_text("Ready", exact=True)).to_be_visible(timeout=WAIT_MS)
+    page.screenshot(path=SCREENSHOTS / "serve.png")
+    panel.get_by_role("button", name="Close").click()
+
+    labeler.box(*target.box)
+    labeler.expect_state("mask")
+    labeler.click(*target.inside)
+    labeler.expect_state("mask")
+    with page.expect_response("**/smart_segmentation") as two_clicks:
+        labeler.click(*target.outside, "Shift")
+    labeler.expect_state("mask")
+    page.screenshot(path=SCREENSHOTS / "mask.png")
+    with page.expect_response("**/smart_segmentation") as after_undo:
+        labeler.press("Control+z")
+    answer = after_undo.value.json()
+    labeler.expect_state("mask")
+    assert len(_sent(two_clicks.value.request)["context"]["negative"]) == 1
+    assert _sent(after_undo.value.request)["context"]["negative"] == []
+    labeler.press("Space")
+    labeler.expect_state("idle")
+    labeler.expect_figures(1)
+
+    page.reload()
+    labeler.expect_figures(1)
+    page.screenshot(path=SCREENSHOTS / "saved.png")
+    _check_saved(demo, target, answer)
+
+
+def _check_saved(demo: Demo, target: Target, answer: dict[str, Any]) -> None:
+    """The figure is what the app answered, and keeps the prompts it was made with."""
+    image = demo.get("media")["datasets"][0]["images"][0]
+    (figure,) = demo.get(f"images/{image['id']}/figures")
+    bitmap = figure["geometry"]["bitmap"]
+    assert bitmap["data"] == answer["bitmap"]
+    assert bitmap["origin"] == [answer["origin"]["x"], answer["origin"]["y"]]
+    x0, y0, x1, y1 = target.box
+    assert figure["meta"]["smartToolInput"] == {
+        "crop": [[x0, y0], [x1, y1]],
+        "positive": [list(target.inside)],
+        "negative": [],
+        "visible": True,
+    }
+
+
+def test_the_request_is_the_contracts(
+    served: Demo, page: Page, labeler: Labeler, target: Target
+) -> None:
+    labeler.open(served.url)
+    with page.expect_request("**/smart_segmentation") as first:
+        labeler.click(*target.inside)
+    labeler.expect_state("mask")
+    labeler.press("Escape")
+    with page.expect_request("**/smart_segmentation") as second:
+        labeler.box(*target.box)
+    labeler.expect_state("mask")
+    point, box = _sent(first.value), _sent(second.value)
+    assert point["state"] == {"settings": {}}
+    uid = point["context"].pop("request_uid")
+    assert first.value.headers["x-request-id"] == uid
+    image_id = served.get("media")["datasets"][0]["images"][0]["id"]
+    assert point["context"] == {
+        "positive": _pairs(target.inside),
+        "negative": [],
+        "image_id": image_id,
+    }
+    x0, y0, x1, y1 = target.box
+    assert box["context"]["crop"] == _pairs((x0, y0), (x1, y1))
+    assert box["context"]["positive"] == box["context"]["negative"] == []
+
+
+def test_alt_click_removes_a_click(
+    served: Demo, page: Page, labeler: Labeler, target: Target
+) -> None:
+    labeler.open(served.url)
+    labeler.box(*target.box)
+    labeler.click(*target.inside)
+    labeler.expect_state("mask")
+    with page.expect_request("**/smart_segmentation") as removal:
+        labeler.click(*target.inside, "Alt")
+    assert _sent(removal.value)["context"]["positive"] == []
+    labeler.expect_state("mask")
+
+
+def test_a_corner_changes_the_box(
+    served: Demo, page: Page, labeler: Labeler, target: Target
+) -> None:
+    x0, y0, x1, y1 = target.box
+    labeler.open(served.url)
+    labeler.box(x0 + 15, y0 + 15, x1, y1)
+    labeler.expect_state("mask")
+    with page.expect_request("**/smart_segmentation") as change:
+        labeler.drag((x0 + 15, y0 + 15), (x0, y0))
+    assert _sent(change.value)["context"]["crop"] == _pairs((x0, y0), (x1, y1))
+    labeler.expect_state("mask")
+
+
+def test_escape_and_the_cross_drop(
+    served: Demo, page: Page, labeler: Labeler, target: Target
+) -> None:
+    labeler.open(served.url)
+    for drop in (
+        lambda: labeler.press("Escape"),
+        lambda: page.get_by_role("button", name="Drop the object").click(),
+    ):
+        labeler.box(*target.box)
+        labeler.expect_state("mask")
+        drop()
+        labeler.expect_state("idle")
+    labeler.press("Space")
+    labeler.expect_figures(0)
+
+
+def test_a_click_outside_the_box_is_refused_in_words(
+    served: Demo, page: Page, labeler: Labeler, target: Target
+) -> None:
+    labeler.open(served.url)
+    labeler.box(*target.box)
+    labeler.expect_state("mask")
+    x0, y0, _, _ = target.box
+    labeler.click(max(x0 - 12, 0), max(y0 - 12, 0))
+    expect(page.locator("#notice")).to_contain_text("Click inside the box")
+
+
+def test_a_stale_answer_is_ignored(
+    served: Demo, page: Page, labeler: Labeler, target: Target
+) -> None:
+    """The answer to the first request comes last; the mask stays that of the second."""
+    # The page would abort the first request; here it arrives in spite of that.
+    page.add_init_script("AbortController.prototype.abort = () => {};")
+    labeler.open(served.url)
+    held: list[Route] = []
+
+    def hold_first(route: Route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/smart_segmentation", hold_first)
+    labeler.box(*target.box)
+    with page.expect_response("**/smart_segmentation") as newest:
+        labeler.click(*target.inside)
+    labeler.expect_state("mask")
+    with page.expect_response("**/smart_segmentation"):
+        held[0].fulfill(json={"origin": None, "bitmap": None, "success": True, "error": None})
+    labeler.press("Space")
+    labeler.expect_figures(1)
+    image = served.get("media")["datasets"][0]["images"][0]
+    (figure,) = served.get(f"images/{image['id']}/figures")
+    assert figure["geometry"]["bitmap"]["data"] == newest.value.json()["bitmap"]
+
+
+def test_an_error_is_said_in_words_with_its_request(
+    served: Demo, page: Page, labeler: Labeler, target: Target
+) -> None:
+    labeler.open(served.url)
+    served.stop_model()
+    with page.expect_request("**/smart_segmentation") as refused:
+        labeler.box(*target.box)
+    labeler.expect_state("error")
+    notice = page.locator("#notice")
+    expect(notice).to_contain_text("Serve")
+    expect(notice).to_contain_text(_sent(refused.value)["context"]["request_uid"])
+    page.screenshot(path=SCREENSHOTS / "error.png")
+    served.serve_nano()
+    notice.get_by_role("button", name="Try again").click()
+    labeler.expect_state("mask")
+    expect(notice).to_be_hidden()
+
+
+def test_an_absent_app_is_said(page: Page, labeler: Labeler, media: Path, tmp_path: Path) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    with workspace_process(tmp_path, media, nowhere, free_port()) as url:
+        labeler.open(url)
+        expect(page.locator("#model-status")).to_have_attribute("data-state", "away")
+        expect(page.locator("#empty")).to_contain_text("The app does not answer")
+        page.screenshot(path=SCREENSHOTS / "absent.png")
+
+
+def test_classes_and_deleting(served: Demo, page: Page, labeler: Labeler, target: Target) -> None:
+    labeler.open(served.url)
+    page.get_by_label("Name of the new class").fill("thing")
+    page.get_by_role("button", name="Add the class").click()
+    expect(page.get_by_role("radio", name="thing")).to_be_checked()
+    labeler.box(*target.box)
+    labeler.expect_state("mask")
+    page.get_by_role("button", name="Save the figure").click()
+    labeler.expect_figures(1)
+    expect(page.locator("li.figure")).to_contain_text("thing")
+    page.get_by_role("button", name="Delete thing").click()
+    labeler.expect_figures(0)
+    page.get_by_role("button", name="Undo", exact=True).last.click()
+    labeler.expect_figures(1)
+
+
+def test_zoom_and_pan_keep_the_pixels(
+    served: Demo, page: Page, labeler: Labeler, target: Target
+) -> None:
+    labeler.open(served.url)
+    before = labeler.spot(*target.inside)
+    page.mouse.move(*before)
+    page.mouse.wheel(0, -500)
+    page.wait_for_timeout(200)
+    assert labeler.spot(*target.inside) == pytest.approx(before, abs=1)
+    x, y = target.inside
+    labeler.drag((x, y), (x - 20, y - 10), button="right")
+    page.wait_for_timeout(200)
+    after = labeler.spot(*target.inside)
+    assert after[0] < before[0] - 20
+    with page.expect_request("**/smart_segmentation") as clicked:
+        labeler.click(*target.inside)
+    assert _sent(clicked.value)["context"]["positive"] == _pairs(target.inside)
+
+
+def test_images_are_listed_and_opened(served: Demo, page: Page, labeler: Labeler) -> None:
+    labeler.open(served.url)
+    expect(page.get_by_text("Scenes of the tests.")).to_be_visible()
+    labeler.choose("scene-2.png")
+    labeler.expect_state("idle")
+    page.reload()
+    expect(page.locator("#where")).to_contain_text("scene-2.png · 640 × 480")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everything_has_a_name_and_fits(browser: Browser, served: Demo, scheme: str) -> None:
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 720},
+        color_scheme=scheme,  # type: ignore[arg-type]
+    )
+    page = context.new_page()
+    Labeler(page).open(served.url)
+    expect(page.locator("#model-status")).to_have_attribute("data-state", "ready")
+    for control in page.locator("button, input, select, [role=toolbar], nav, aside, dialog").all():
+        text = control.text_content() or ""
+        names = [control.get_attribute(name) for name in ("aria-label", "aria-labelledby", "id")]
+        labels = control.evaluate("node => node.labels ? node.labels.length : 0")
+        assert text.strip() or any(names) or labels, control.evaluate("node => node.outerHTML")
+    wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    tall = page.evaluate("document.documentElement.scrollHeight - innerHeight")
+    assert (wide, tall) == (0, 0)
+    page.screenshot(path=SCREENSHOTS / f"page-{scheme}.png")
+    context.close()
