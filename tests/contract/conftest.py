@@ -14,21 +14,22 @@ import cv2
 import pytest
 import uvicorn
 from failing import FailingPlatform
-from live import OWNER_TOKEN, Platform, RunningApp, free_port
+from live import OWNER_TOKEN, DrawnObject, Platform, RunningApp, free_port
 
 from sam2_serving.scenes import draw_scene
 from sam2_serving.workspace.server import create_workspace
 from sam2_serving.workspace.settings import TEAM_ID, WorkspaceSettings
 
+SCENES = [draw_scene(seed, size=(320, 240)) for seed in range(4)]
+
 
 @pytest.fixture(scope="session")
 def media_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("media")
-    for seed in range(4):
+    for seed in range(len(SCENES)):
         dataset = folder / ("open" if seed < 3 else "closed")
         dataset.mkdir(exist_ok=True)
-        image = draw_scene(seed, size=(320, 240)).image
-        cv2.imwrite(str(dataset / f"scene{seed}.png"), image[..., ::-1])
+        cv2.imwrite(str(dataset / f"scene{seed}.png"), SCENES[seed].image[..., ::-1])
     return folder
 
 
@@ -63,6 +64,7 @@ def platform(
         workspace,
         {Path(one.path).stem: one.id for one in entities},
         datasets,
+        {f"scene{seed}": DrawnObject.largest(one.masks) for seed, one in enumerate(SCENES)},
     )
     server.should_exit = True
     thread.join(10)

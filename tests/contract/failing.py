@@ -27,6 +27,7 @@ WAYS = (
     "info 429",
     "info 400",
     "info hangs",
+    "info slow",
     "info garbage",
     "info list",
     "info empty",
@@ -95,6 +96,9 @@ class FailingPlatform:
                         self.answer(int(status), b"oh")
                     case "hangs":
                         time.sleep(30)
+                    case "slow":
+                        time.sleep(1)
+                        self.json(info)
                     case "garbage":
                         self.answer(200, b"<html>login</html>")
                     case "list":

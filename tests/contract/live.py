@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import httpx
+import numpy as np
 import supervisely as sly
 
 from sam2_serving.workspace.context import Workspace
@@ -84,7 +86,7 @@ class RunningApp:
         if self.process is not None:
             self.process.send_signal(signal.SIGINT)
             try:
-                self.process.wait(10)
+                self.process.wait(30)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -108,6 +110,43 @@ class RunningApp:
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
+Corners = list[dict[str, int]]
+
+
+@dataclass(frozen=True)
+class DrawnObject:
+    """An object of a scene, as a person would mark it."""
+
+    crop: Corners
+    click: dict[str, int]
+    click_beside: dict[str, int]
+    """Inside the crop, not on the object."""
+    click_outside: dict[str, int]
+
+    @classmethod
+    def largest(cls, masks: np.ndarray) -> DrawnObject:
+        mask = masks[masks.sum((1, 2)).argmax()]
+        rows, columns = np.nonzero(mask)
+        x0, y0, x1, y1 = columns.min(), rows.min(), columns.max(), rows.max()
+        beside = np.zeros_like(mask)
+        beside[y0 : y1 + 1, x0 : x1 + 1] = ~mask[y0 : y1 + 1, x0 : x1 + 1]
+        outside = np.ones_like(mask)
+        outside[y0 : y1 + 1, x0 : x1 + 1] = False
+        return cls(
+            [{"x": int(x0), "y": int(y0)}, {"x": int(x1), "y": int(y1)}],
+            deepest(mask),
+            deepest(beside),
+            deepest(outside),
+        )
+
+
+def deepest(mask: np.ndarray) -> dict[str, int]:
+    """Return the pixel of a mask that is farthest from its edge."""
+    depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    y, x = np.unravel_index(depth.argmax(), depth.shape)
+    return {"x": int(x), "y": int(y)}
+
+
 @dataclass
 class Platform:
     """The workspace, running, with what it shows."""
@@ -116,6 +155,7 @@ class Platform:
     workspace: Workspace
     images: dict[str, int]
     datasets: dict[str, int]
+    objects: dict[str, DrawnObject]
 
     def envelope(self, context: dict[str, Any], state: Any = None, **extra: Any) -> dict[str, Any]:
         """Wrap a context as the platform's proxy does."""

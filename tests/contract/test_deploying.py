@@ -178,6 +178,7 @@ def test_two_deploys_at_once(served: RunningApp) -> None:
 def test_model_stays_where_it_is(served: RunningApp) -> None:
     """Contract 1.7: the SDK's freeze moves the model while routes of ours use it."""
     assert served.post("freeze_model").status_code == 200
+    assert "this app keeps it where it was deployed" in served.log()
     assert served.post("get_deploy_info").json()["device"] == "cpu"
     assert served.post("is_online").json() == {"is_online": True}
 

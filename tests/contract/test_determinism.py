@@ -7,23 +7,24 @@ from typing import Any
 
 from live import Platform, RunningApp
 
-CROP = [{"x": 30, "y": 20}, {"x": 290, "y": 220}]
-PROMPTS: list[dict[str, Any]] = [
-    {"positive": [{"x": 160, "y": 120}], "negative": []},
-    {"positive": [{"x": 160, "y": 120}], "negative": [{"x": 60, "y": 60}]},
-    {"positive": [{"x": 160, "y": 120}, {"x": 100, "y": 90}], "negative": []},
-    {"positive": [], "negative": [], "crop": CROP},
-    {"positive": [{"x": 160, "y": 120}], "negative": [], "crop": CROP},
-    {"positive": [{"x": 200, "y": 150}], "negative": [{"x": 50, "y": 40}], "crop": CROP},
-]
-
 
 def bodies(platform: Platform) -> list[dict[str, Any]]:
-    return [
-        platform.envelope({**prompts, "image_id": platform.images[name]})
-        for name in ("scene0", "scene1", "scene2")
-        for prompts in PROMPTS
-    ]
+    """Boxes, clicks and both, on three images."""
+    asked = []
+    for name in ("scene0", "scene1", "scene2"):
+        one = platform.objects[name]
+        prompts: list[dict[str, Any]] = [
+            {"positive": [one.click], "negative": []},
+            {"positive": [one.click], "negative": [one.click_beside]},
+            {"positive": [one.click_outside], "negative": [one.click]},
+            {"positive": [], "negative": [], "crop": one.crop},
+            {"positive": [one.click], "negative": [], "crop": one.crop},
+            {"positive": [one.click], "negative": [one.click_beside], "crop": one.crop},
+        ]
+        asked += [
+            platform.envelope({**context, "image_id": platform.images[name]}) for context in prompts
+        ]
+    return asked
 
 
 def ask(app: RunningApp, body: dict[str, Any]) -> bytes:

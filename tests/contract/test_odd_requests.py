@@ -154,6 +154,9 @@ ROUTES_WITH_BODIES = (
     "get_model_meta",
     "is_online",
     "get_serve_options",
+    "get_deploy_settings",
+    "list_pretrained_models",
+    "get_status",
 )
 JSON = {"content-type": "application/json"}
 
@@ -240,7 +243,13 @@ def test_other_methods(method: str, app: RunningApp) -> None:
 
 def test_routes_of_the_sdk_that_would_hang_or_crash_say_so(app: RunningApp) -> None:
     """Contract 7.2 S3, S4, S11, S13 and 4.4: they would hang, or write outside their folder."""
-    for route in ("inference_image_id", "inference_image_url", "smart_cache", "inference_batch"):
+    for route in (
+        "inference_image_id",
+        "inference_image_url",
+        "inference_batch",
+        "get_inference_progress",
+        "smart_cache",
+    ):
         answer = app.post(route, {"state": {"image_id": 1}})
         assert answer.status_code == 501
         assert answer.json()["message"].startswith("Not supported yet")

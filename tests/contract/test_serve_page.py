@@ -23,7 +23,7 @@ def page(page_app: RunningApp, platform: Platform) -> Iterator[Page]:
 
 def click(platform: Platform, **extra: Any) -> dict[str, Any]:
     return {
-        "positive": [{"x": 160, "y": 120}],
+        "positive": [platform.objects["scene1"].click],
         "negative": [],
         "image_id": platform.images["scene1"],
         **extra,
@@ -58,8 +58,7 @@ def test_switch_is_the_default_that_a_request_overrides(page: Page, platform: Pl
     page.choose("Nano")
     page.state[page.widget("Switch")]["value"] = False
     page.press("SERVE")
-    crop = [{"x": 20, "y": 15}, {"x": 299, "y": 229}]
-    box_only = {**click(platform, crop=crop), "positive": []}
+    box_only = {**click(platform, crop=platform.objects["scene1"].crop), "positive": []}
 
     def bitmap(state: dict[str, Any]) -> str | None:
         answer = page.app.post("smart_segmentation", platform.envelope(box_only, state))

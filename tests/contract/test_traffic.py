@@ -6,18 +6,27 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 import supervisely as sly
 import yaml
 from live import OWNER_TOKEN, Platform, RunningApp
 
+from sam2_serving.workspace.settings import TASK_ID
+
 TRAFFIC = sorted((Path(__file__).parent / "traffic").glob("*.json"))
 
 
 def fill(value: Any, platform: Platform) -> Any:
-    image_id = platform.images["scene0"]
+    image_id, drawn = platform.images["scene0"], platform.objects["scene0"]
+    (left, top), (right, bottom) = ((corner["x"], corner["y"]) for corner in drawn.crop)
     known = {
+        "$CROP": drawn.crop,
+        "$CROP_OTHER_CORNERS": [{"x": right, "y": top}, {"x": left, "y": bottom}],
+        "$CLICK": drawn.click,
+        "$CLICK_BESIDE": drawn.click_beside,
+        "$CLICK_OUTSIDE": drawn.click_outside,
         "$IMAGE_ID": image_id,
         "$IMAGE_HASH": platform.workspace.store.entity(image_id).hash,
         "$TOKEN": OWNER_TOKEN,
@@ -73,6 +82,20 @@ def test_undone_click_gives_the_first_answer_again(app: RunningApp, platform: Pl
     first, with_negative, undone = (app.post("smart_segmentation", b).content for b in bodies)
     assert first == undone
     assert first != with_negative
+
+
+def test_through_the_proxy_by_session_token(app: RunningApp, platform: Platform) -> None:
+    """Contract 8.1: `<server>/net/<session token>/<endpoint>`, as `Session` and the page send."""
+    assert app.is_online()
+    token = platform.api().task.get_info_by_id(TASK_ID)["meta"]["sessionToken"]
+    url = f"{platform.address}/net/{token}/smart_segmentation"
+    context = {"positive": [{"x": 160, "y": 120}], "negative": []}
+    body = {"context": {**context, "image_id": platform.images["scene0"]}, "state": {}}
+    headers = {"x-api-key": OWNER_TOKEN}
+    answer = httpx.post(url, json=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    direct = app.post("smart_segmentation", platform.envelope(body["context"]))
+    assert answer.content == direct.content
 
 
 def test_answer_is_the_tight_mask_cut_to_the_inclusive_crop(

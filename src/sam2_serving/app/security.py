@@ -65,6 +65,13 @@ NOT_SERVED_YET = frozenset(
         "/inference_project_id_async",
         "/tracking_by_detection",
         "/run_speedtest",
+        "/get_inference_progress",
+        "/pop_inference_results",
+        "/get_inference_result",
+        "/get_inference_status",
+        "/get_preparing_progress",
+        "/stop_inference",
+        "/clear_inference_request",
         "/smart_cache",
         "/smart_cache_files",
     }
