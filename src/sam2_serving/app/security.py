@@ -192,7 +192,7 @@ class _Exchange:
 
     @property
     def is_json(self) -> bool:
-        return "application/json" in (self.header("content-type") or "")
+        return "application/json" in (self.header("content-type") or "").lower()
 
     @property
     def is_api_call(self) -> bool:
