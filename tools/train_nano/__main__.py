@@ -13,7 +13,7 @@ from train_nano.forward import normalised
 from train_nano.run import Run, log, start_log
 from train_nano.samples import draw_batch
 from train_nano.stages import Stage, run_stage
-from train_nano.steps import film_step, whole_step, window_step
+from train_nano.steps import film_step, prepare_films, prepare_images, whole_step, window_step
 
 
 def _arguments() -> argparse.Namespace:
@@ -25,7 +25,7 @@ def _arguments() -> argparse.Namespace:
         "--minutes",
         type=float,
         nargs=3,
-        default=(28.0, 15.0, 13.0),
+        default=(20.0, 22.0, 15.0),
         metavar=("WINDOWS", "IMAGES", "CLIPS"),
         help="wall-clock budget of each stage",
     )
@@ -48,8 +48,11 @@ def main() -> None:
         run.restart_average()
     windows, images, clips = arguments.minutes
     run_stage(run, 0, Stage("windows", windows, (1e-3, 2e-4)), window_step)
-    run_stage(run, 1, Stage("images", images, (4e-4, 3e-5)), whole_step)
-    films = Stage("clips", clips, (1e-4, 1e-5), memory_rate=1e-3, averaging=0.995)
+    whole = Stage("images", images, (5e-4, 5e-5), prepare=prepare_images)
+    run_stage(run, 1, whole, whole_step)
+    films = Stage(
+        "clips", clips, (1e-4, 1e-5), memory_rate=1e-3, averaging=0.99, prepare=prepare_films
+    )
     run_stage(run, 2, films, film_step)
 
 

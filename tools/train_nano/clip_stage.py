@@ -34,14 +34,12 @@ class ClipPlan:
         objects: followed at once, at most.
         hard_share: share of clips drawn by the hard rules.
         told: share of remembered masks that are the true ones.
-        guide: weight of the guide loss (see `_guide`).
     """
 
     frames: int
     objects: int
     hard_share: float
     told: float
-    guide: float
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ def objects_of(clip: Clip) -> Mask:
 def draw_followed(rng: np.random.Generator, plan: ClipPlan) -> Followed:
     """Draw a clip, slow or with large steps, and choose objects to follow."""
     hard = rng.random() < plan.hard_share
-    span = min(1.0, plan.frames * float(rng.choice([0.02, 0.03, 0.06, 0.12])))
+    span = min(1.0, plan.frames * float(rng.choice([0.01, 0.02, 0.03, 0.06, 0.12])))
     while True:
         clip = draw_clip(
             int(rng.integers(2**31)), plan.frames, 256, "hard" if hard else "easy", span=span
@@ -120,19 +118,22 @@ class Tracker:
         presence = torch.full((self.objects, 1), SURE)
         self._remember(0, logits, presence, pointer, "cond_frame_outputs")
 
-    def look(self, frame: int) -> tuple[Answer, Tensor, Tensor]:
-        """Answer for the next frame, its mask tokens, and the features with memory."""
-        model = self.model
-        coarse = self._sequence(self._level(2, frame))
-        mixed = model._prepare_memory_conditioned_features(
+    def recall(self, frame: int) -> Tensor:
+        """Features of a frame with memory, N x d x 16 x 16."""
+        mixed: Tensor = self.model._prepare_memory_conditioned_features(
             frame_idx=frame,
             is_init_cond_frame=False,
-            current_vision_feats=[coarse],
+            current_vision_feats=[self._sequence(self._level(2, frame))],
             current_vision_pos_embeds=[self._sequence(self.codes)],
             feat_sizes=_CELLS,
             output_dict=self.outputs,
             num_frames=len(self.features[2]),
         )
+        return mixed
+
+    def look(self, frame: int) -> tuple[Answer, Tensor]:
+        """Answer for the next frame, and its mask tokens."""
+        model, mixed = self.model, self.recall(frame)
         empty = torch.zeros(self.objects, 1, 2)
         sparse, dense = model.sam_prompt_encoder(
             (empty, -torch.ones(self.objects, 1, dtype=torch.int32)), None, None
@@ -145,7 +146,7 @@ class Tracker:
             False,
             [self._level(0, frame), self._level(1, frame)],
         )
-        return Answer(logits, ious, presence), tokens, mixed
+        return Answer(logits, ious, presence), tokens
 
     def remember(self, frame: int, answer: Answer, tokens: Tensor, told: Tensor | None) -> None:
         """Remember an answer, or the true masks bool N x 256 x 256 where they are told."""
@@ -180,15 +181,35 @@ class Tracker:
         }
 
 
-def _guide(model: Any, coarse: Tensor, mixed: Tensor, truth: Tensor) -> Tensor:
-    """Distance of features with memory from features with the true mask as a mask prompt.
+def _guide(model: Any, tracker: Tracker, frame: int, truth: Tensor) -> Tensor:
+    """How far memory's contribution is from what the true mask would bring as a mask prompt.
 
-    What memory should bring to a frame is what a mask prompt brings to an image.
+    Returns:
+        Mean square error in units of the goal's variance.
     """
+    sums: list[Tensor] = []
+    hook = model.memory_attention.norm.register_forward_pre_hook(lambda _, x: sums.append(x[0]))
+    tracker.recall(frame)
+    hook.remove()
+    plain = tracker.features[2][frame].flatten(1).transpose(0, 1)
     with torch.no_grad():
-        goal = coarse + model.no_mem_embed.view(1, -1, 1, 1) - no_mask(model)
-        goal = goal + encode_mask(model, low_logits(truth))
-    return F.smooth_l1_loss(mixed, goal)
+        goal = encode_mask(model, low_logits(truth)) - no_mask(model)
+        goal = goal.flatten(2).transpose(1, 2)
+    return (sums[0] - plain - goal).square().mean() / goal.var()
+
+
+def guide_step(model: Any, rng: np.random.Generator, plan: ClipPlan, clips: int = 3) -> Tensor:
+    """Guide loss alone, on the second frames of clips: teaches memory what a mask prompt says."""
+    total = torch.zeros(())
+    for _ in range(clips):
+        followed = draw_followed(rng, plan)
+        truth = torch.from_numpy(followed.masks)
+        with torch.no_grad():
+            features = encode(model, normalised(followed.images), Window())
+        tracker = Tracker(model, features, truth.shape[1])
+        tracker.start(truth[0])
+        total = total + _guide(model, tracker, 1, truth[1])
+    return total / clips
 
 
 def clip_step(model: Any, rng: np.random.Generator, plan: ClipPlan) -> tuple[Tensor, float]:
@@ -202,14 +223,11 @@ def clip_step(model: Any, rng: np.random.Generator, plan: ClipPlan) -> tuple[Ten
     total = torch.zeros(())
     ious: list[Tensor] = []
     for frame in range(1, plan.frames):
-        answer, tokens, mixed = tracker.look(frame)
+        answer, tokens = tracker.look(frame)
         loss, got = answer_loss(answer, truth[frame], True, 0.3)
         present = truth[frame].flatten(1).any(1)
         seen = F.binary_cross_entropy_with_logits(answer.presence[:, 0], present.float())
         total = total + loss.mean() + _PRESENCE_WEIGHT * seen
-        if plan.guide > 0.0:
-            coarse = features[2][frame : frame + 1]
-            total = total + plan.guide * _guide(model, coarse, mixed, truth[frame])
         ious.append(got[present])
         told = truth[frame] if rng.random() < plan.told else None
         tracker.remember(frame, answer, tokens, told)
@@ -228,7 +246,7 @@ def validate_clips(model: Any, difficulty: str, clips: int, frames: int = 16) ->
         tracker = Tracker(model, features, truth.shape[1])
         tracker.start(truth[0])
         for frame in range(1, frames):
-            answer, tokens, _ = tracker.look(frame)
+            answer, tokens = tracker.look(frame)
             _, got = answer_loss(answer, truth[frame], True, 0.3)
             scores += got[truth[frame].flatten(1).any(1)].tolist()
             tracker.remember(frame, answer, tokens, None)

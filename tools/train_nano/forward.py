@@ -36,7 +36,7 @@ class Prompt:
 
     Attributes:
         coords: P x K x 2, (x, y) pixels of the window. Boxes are two points and come first.
-        labels: P x K: 1 positive, 0 negative, 2 and 3 the corners of a box.
+        labels: P x K: 1 positive, 0 negative, 2 and 3 the corners of a box, -1 no point.
         dense: P x d x h x w, the encoded mask prompt, or None.
     """
 
@@ -117,7 +117,10 @@ def decode(
     fine, middle, coarse = (level[owner] for level in features)
     coarse = coarse + model.no_mem_embed.view(1, -1, 1, 1)
     corner = torch.tensor([window.x, window.y], dtype=prompt.coords.dtype)
-    sparse, _ = model.sam_prompt_encoder((prompt.coords + corner, prompt.labels), None, None)
+    if prompt.coords.shape[1]:
+        sparse, _ = model.sam_prompt_encoder((prompt.coords + corner, prompt.labels), None, None)
+    else:
+        sparse = coarse.new_zeros(len(owner), 0, coarse.shape[1])
     cells, x0, y0 = window.side // STRIDE, window.x // STRIDE, window.y // STRIDE
     dense = prompt.dense if prompt.dense is not None else no_mask(model)
     dense = dense.expand(len(owner), -1, cells, cells)

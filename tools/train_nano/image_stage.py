@@ -71,9 +71,9 @@ class StepReport:
     """
 
     loss: Tensor
-    click: float
-    box: float
-    corrected: float
+    click: float = math.nan
+    box: float = math.nan
+    corrected: float = math.nan
     tracked: float = math.nan
 
 
@@ -107,7 +107,7 @@ def _dialogue(
     given = rng.random() < plan.given
     prompt = _first(rng, masks, batch.free[numbers], boxed)
     if given:
-        prompt = Prompt(prompt.coords, prompt.labels, encode_mask(model, _worn(rng, truth)))
+        prompt = _with_mask(rng, prompt, encode_mask(model, _worn(rng, truth)))
     total = torch.zeros(())
     seen: list[float] = []
     rounds = int(rng.integers(0, plan.rounds + 1))
@@ -143,6 +143,16 @@ def _first(rng: np.random.Generator, masks: Mask, free: Mask, boxed: bool) -> Pr
         coords.append(points)
         labels.append(kinds)
     return Prompt(torch.tensor(coords), torch.tensor(labels))
+
+
+def _with_mask(rng: np.random.Generator, prompt: Prompt, dense: Tensor) -> Prompt:
+    """A mask prompt, with the points, without any, or with "no point" as the tracker has it."""
+    form = rng.random()
+    if form < 0.4:
+        return Prompt(prompt.coords, prompt.labels, dense)
+    count = 0 if form < 0.7 else 1
+    coords = torch.zeros(len(prompt.coords), count, 2, dtype=prompt.coords.dtype)
+    return Prompt(coords, -torch.ones(coords.shape[:2], dtype=prompt.labels.dtype), dense)
 
 
 def _beside(
@@ -184,6 +194,8 @@ def _next(
     clicks = [correction(rng, f, m, exact) for f, m in zip(found, masks, strict=True)]
     coords = torch.tensor([[click[:2]] for click in clicks], dtype=prompt.coords.dtype)
     labels = torch.tensor([[click[2]] for click in clicks], dtype=prompt.labels.dtype)
+    if prompt.labels.shape[1] and int(prompt.labels[0, 0]) < 0:
+        prompt = Prompt(prompt.coords[:, :0], prompt.labels[:, :0])
     dense = None
     if rng.random() < 0.75:
         dense = encode_mask(model, logits.clamp(-CLAMP, CLAMP))

@@ -11,6 +11,7 @@ from train_nano.forward import Answer, Prompt
 _PIXEL_WEIGHT = 4.0
 _REST = 0.2  # weight of the alternatives where the single mask is the answer
 _CLICK_WEIGHT = 0.3
+_NEGATIVE_GAIN = 2.0  # a click on what does not belong must weigh against all that looks alike
 _PRESENCE_WEIGHT = 0.2
 
 
@@ -89,10 +90,13 @@ def click_loss(logits: Tensor, prompt: Prompt, side: int, weight: Tensor) -> Ten
         side: of the window, in pixels.
         weight: P, 0 where a prompt does not count.
     """
+    if prompt.coords.shape[1] == 0:
+        return torch.zeros_like(weight)
     grid = (prompt.coords + 0.5) * (2.0 / side) - 1.0
     at = F.grid_sample(logits, grid.unsqueeze(1), align_corners=False, padding_mode="border")
     at = at[:, :, 0]  # P x M x K
-    clicks = (prompt.labels <= 1).float().unsqueeze(1).expand_as(at)
+    clicks = ((prompt.labels == 0) | (prompt.labels == 1)).float().unsqueeze(1).expand_as(at)
     wanted = (prompt.labels == 1).float().unsqueeze(1).expand_as(at)
     error = F.binary_cross_entropy_with_logits(at, wanted, reduction="none") * clicks
+    error = error * torch.where(wanted > 0.0, 1.0, _NEGATIVE_GAIN)
     return _CLICK_WEIGHT * weight * error.sum(-1).mean(-1) / clicks.sum(-1).mean(-1).clamp_min(1.0)

@@ -8,7 +8,8 @@ standard deviation of 1 drown image features of 0.1, and nothing ties a click to
 - cross-attention starts as a positional matcher: what a token looks at is where its click is;
 - features are scaled to known standard deviations on a batch of images, the fine ones low: what the
   prompt says must not drown in edges on its way through the mask decoder's upscaling;
-- memory attention starts by looking at the same place of the remembered frame.
+- memory attention starts by looking at the same place of the remembered frame (when its stage
+  begins: see `prepare_memory`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ _CONSTANT_SCALE = 0.1
 _FINE_SPREAD = 0.2
 _UPSCALING_GAIN = 2.0
 _MASK_GAIN = 3.0
+_SAME_PLACE = 3.0
+_MEMORY_GAIN = 8.0
 _MASK_PROMPT_GAIN = 4.0
 
 
@@ -51,7 +54,6 @@ def initialise(model: Any, images: Tensor) -> None:
         _quiet_constants(model)
         _match_positions(model)
         _standardise(model, images)
-        _remember_in_place(model)
 
 
 def _position_frequencies(model: Any) -> None:
@@ -130,21 +132,36 @@ def _remember_in_place(model: Any) -> None:
             half = attention.internal_dim // 2
             constant = torch.zeros(attention.internal_dim)
             fast = half // 4  # the fastest rotations of each axis, as (even, odd) pairs
-            constant[:fast] = 2.0
-            constant[half : half + fast] = 2.0
+            constant[:fast] = _SAME_PLACE
+            constant[half : half + fast] = _SAME_PLACE
             for projection in (attention.q_proj, attention.k_proj):
                 projection.weight.mul_(0.3)
                 projection.bias.copy_(constant)
+        layer.self_attn.out_proj.weight.mul_(0.1)
+        layer.linear2.weight.mul_(0.1)
 
 
-def fit_memory_norm(model: Any, features: Tensor) -> None:
-    """Make memory attention's last norm give back features at the scale it got them.
+def strengthen_mask_prompts(model: Any) -> None:
+    """Make mask prompts louder before they are asked to speak alone.
+
+    While clicks come first the image features grow large and mask prompts do not.
+    """
+    with torch.no_grad():
+        model.sam_prompt_encoder.mask_downscaling[-1].weight.mul_(_MASK_PROMPT_GAIN)
+
+
+def prepare_memory(model: Any, features: Tensor) -> None:
+    """Bring the untrained memory parts to the scale of the trained features.
+
+    Memory attention's last norm is fitted to give back what it got; the memory encoder sees
+    features of a standard deviation of 1, and what is remembered weighs enough to be noticed.
 
     Args:
         model: the network.
         features: image features B x d x h x w as the mask decoder knows them.
     """
     with torch.no_grad():
+        _remember_in_place(model)
         x = features.permute(0, 2, 3, 1).flatten(0, 2)
         norm = model.memory_attention.norm
         normed = nn.functional.layer_norm(x, norm.normalized_shape)
@@ -152,3 +169,6 @@ def fit_memory_norm(model: Any, features: Tensor) -> None:
         slope = (centred * x).sum(dim=0) / centred.square().sum(dim=0).clamp_min(1e-6)
         norm.weight.copy_(slope)
         norm.bias.copy_(x.mean(dim=0) - slope * normed.mean(dim=0))
+        model.memory_encoder.pix_feat_proj.weight.div_(x.std())
+        for layer in model.memory_attention.layers:
+            layer.cross_attn_image.out_proj.weight.mul_(_MEMORY_GAIN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from train_nano.clip_stage import validate_clips
 from train_nano.curves import draw_curves
 from train_nano.image_stage import StepReport
 from train_nano.run import Run, log
-from train_nano.steps import StepOf, prepare_films
+from train_nano.steps import StepOf
 from train_nano.validation import validate
 
 _LOG_EVERY = 100
@@ -33,6 +33,7 @@ class Stage:
         memory_rate: learning rate of the memory parts at the start, or 0.
         averaging: share that averaged weights keep at each step.
         validate_minutes: time between validations.
+        prepare: done to the network before the first step.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Stage:
     memory_rate: float = 0.0
     averaging: float = 0.998
     validate_minutes: float = 5.0
+    prepare: Callable[[Run], None] = lambda _: None
 
 
 def rate_at(stage: Stage, progress: float, step: int) -> float:
@@ -66,8 +68,8 @@ def run_stage(run: Run, number: int, stage: Stage, step_of: StepOf) -> None:
         return
     log.info("stage %s: %.0f of %.0f minutes done", stage.name, done.spent / 60, stage.minutes)
     run.model.train()
-    if stage.name == "clips" and done.stage_step == 0:
-        prepare_films(run)
+    if done.stage_step == 0:
+        stage.prepare(run)
     recent: list[StepReport] = []
     checked = time.monotonic()
     for progress in _clock(run, stage):

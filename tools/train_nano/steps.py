@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from train_nano import network
-from train_nano.clip_stage import ClipPlan, clip_step
+from train_nano.clip_stage import ClipPlan, clip_step, guide_step
 from train_nano.forward import Window, encode, normalised
 from train_nano.image_stage import ImagePlan, StepReport, image_step
 from train_nano.run import Run
@@ -46,8 +45,8 @@ def whole_step(run: Run, rng: np.random.Generator, progress: float) -> StepRepor
         images=3,
         questions=6,
         hard_share=0.5,
-        boxes=0.45,
-        given=0.08,
+        boxes=0.5,
+        given=0.15,
         rounds=3,
         alike=0.3,
     )
@@ -55,26 +54,34 @@ def whole_step(run: Run, rng: np.random.Generator, progress: float) -> StepRepor
 
 
 def film_step(run: Run, rng: np.random.Generator, progress: float) -> StepReport:
-    """Clips of 3, then 5, then 7 frames; every third step an image, so that nothing is lost."""
-    if run.progress.stage_step % 3 == 2:
-        return whole_step(run, rng, progress)
+    """First the guide alone, then clips of 3, 5 and 7 frames with an image at every third step."""
+    frames = 2 if progress < 0.2 else 3 if progress < 0.45 else 5 if progress < 0.75 else 7
     plan = ClipPlan(
-        frames=3 if progress < 0.25 else 5 if progress < 0.6 else 7,
+        frames=frames,
         objects=4,
         hard_share=min(0.5, progress),
         told=max(0.1, 0.6 - progress),
-        guide=max(0.0, 1.0 - progress * 1.5),
     )
+    if progress < 0.2:
+        return StepReport(guide_step(run.model, rng, plan))
+    if run.progress.stage_step % 3 == 2:
+        return whole_step(run, rng, progress)
     loss, tracked = clip_step(run.model, rng, plan)
-    return StepReport(loss, math.nan, math.nan, math.nan, tracked)
+    return StepReport(loss, tracked=tracked)
+
+
+def prepare_images(run: Run) -> None:
+    """Make mask prompts as loud as the features have become."""
+    network.strengthen_mask_prompts(run.model)
+    run.restart_average()
 
 
 def prepare_films(run: Run) -> None:
-    """Fit memory attention to the features that it will pass on, and judge anew what is best."""
+    """Scale the memory parts to the features, and judge anew what is best."""
     batch = draw_batch(np.random.default_rng(run.progress.seed), 8, 1, 256, 0.5)
     with torch.no_grad():
         features = encode(run.model, normalised(batch.images), Window())
         known = features[2] + run.model.no_mem_embed.view(1, -1, 1, 1)
-    network.fit_memory_norm(run.model, known)
+    network.prepare_memory(run.model, known)
     run.restart_average()
     run.progress.best = -1.0
