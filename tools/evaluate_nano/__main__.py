@@ -12,7 +12,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from evaluate_nano import images, report, speed, tracking
+from evaluate_nano import images, pictures, report, speed, tracking
 from sam2_serving.model.network import build_network, network_config, upstream_predictor
 
 _BEGIN, _END = "<!-- figures: begin -->", "<!-- figures: end -->"
@@ -25,7 +25,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--clips", type=int, default=12, help="of each difficulty")
     parser.add_argument("--frames", type=int, default=30)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--card", type=Path, help="model card to update (figures.json beside it)")
+    parser.add_argument(
+        "--card", type=Path, help="model card to update; figures.json and masks.png go beside it"
+    )
     return parser.parse_args()
 
 
@@ -73,6 +75,7 @@ def main() -> None:
         record = {name: report.figures(*both) for name, both in measured.items()}
         path = arguments.card.with_name("figures.json")
         path.write_text(json.dumps(record, indent=2) + "\n")
+        pictures.draw_sheet(predictor, arguments.card.with_name("masks.png"))
 
 
 if __name__ == "__main__":

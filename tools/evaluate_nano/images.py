@@ -47,7 +47,7 @@ def measure(predictor: Any, difficulty: str, objects: int) -> list[Record]:
 
 def _record(predictor: Any, thing: Object, rng: np.random.Generator) -> Record:
     record = Record(thing.size)
-    click = _centre(thing.mask)
+    click = centre_of(thing.mask)
     _by_click(predictor, record, thing.mask, click)
     _by_box(predictor, record, thing.mask, rng)
     record.ious["filled_box"] = iou(_filled_box(thing.mask), thing.mask)
@@ -82,7 +82,7 @@ def _by_click(predictor: Any, record: Record, mask: Mask, click: tuple[int, int]
 
 
 def _by_box(predictor: Any, record: Record, mask: Mask, rng: np.random.Generator) -> None:
-    box = _box(mask)
+    box = box_of(mask)
     found, said, _ = predictor.predict(box=np.array(box), multimask_output=False)
     record.ious["box"] = iou(found[0] > 0, mask)
     record.said.append((float(said[0]), record.ious["box"]))
@@ -97,7 +97,8 @@ def _by_box(predictor: Any, record: Record, mask: Mask, rng: np.random.Generator
         record.obey("outside without the click", not found[0][y, x] > 0)
 
 
-def _centre(region: Mask) -> tuple[int, int]:
+def centre_of(region: Mask) -> tuple[int, int]:
+    """The pixel (x, y) of a region that is farthest from its edge."""
     distance = cv2.distanceTransform(np.pad(region, 1).astype(np.uint8), cv2.DIST_L2, 3)
     y, x = np.unravel_index(int(distance[1:-1, 1:-1].argmax()), region.shape)
     return int(x), int(y)
@@ -110,17 +111,18 @@ def _correction(found: Mask, mask: Mask) -> tuple[int, int, int]:
     if not wrong.any():
         wrong = mask
     _, labels, stats, _ = cv2.connectedComponentsWithStats(wrong.astype(np.uint8))
-    x, y = _centre(labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax()))
+    x, y = centre_of(labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax()))
     return x, y, int(mask[y, x])
 
 
-def _box(mask: Mask) -> tuple[int, int, int, int]:
+def box_of(mask: Mask) -> tuple[int, int, int, int]:
+    """The exact box (x0, y0, x1, y1) of a mask, exclusive at x1, y1."""
     ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1
 
 
 def _filled_box(mask: Mask) -> Mask:
-    x0, y0, x1, y1 = _box(mask)
+    x0, y0, x1, y1 = box_of(mask)
     filled = np.zeros_like(mask)
     filled[y0:y1, x0:x1] = True
     return filled
