@@ -29,7 +29,8 @@ def media_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed in range(len(SCENES)):
         dataset = folder / ("open" if seed < 3 else "closed")
         dataset.mkdir(exist_ok=True)
-        cv2.imwrite(str(dataset / f"scene{seed}.png"), SCENES[seed].image[..., ::-1])
+        file = dataset / f"scene{seed}.png"
+        assert cv2.imwrite(str(file), SCENES[seed].image[..., ::-1]), f"{file} was not written"
     return folder
 
 
@@ -59,10 +60,14 @@ def platform(
     workspace = application.state.workspace
     datasets = {one.name: one.id for one in workspace.store.datasets()}
     entities = workspace.store.entities(list(datasets.values()))
+    images = {Path(one.path).stem: one.id for one in entities}
+    assert sorted(images) == [f"scene{seed}" for seed in range(len(SCENES))], list(
+        media_folder.rglob("*")
+    )
     yield Platform(
         settings.public_address,
         workspace,
-        {Path(one.path).stem: one.id for one in entities},
+        images,
         datasets,
         {f"scene{seed}": DrawnObject.largest(one.masks) for seed, one in enumerate(SCENES)},
     )

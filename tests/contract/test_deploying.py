@@ -167,6 +167,24 @@ def test_clicks_during_redeploys_get_a_mask_or_a_sentence(
     assert codes == {200}
 
 
+def test_questions_during_redeploys_get_an_answer_or_a_sentence(served: RunningApp) -> None:
+    """The SDK's own routes crash when the model is stopped between two of their lines."""
+
+    def ask(number: int) -> None:
+        route = ("get_session_info", "get_deploy_info", "get_model_meta", "is_online")[number % 4]
+        answer = served.post(route)
+        assert answer.status_code in (200, 503), (route, answer.text)
+
+    with ThreadPoolExecutor(5) as pool:
+        asked = [pool.submit(ask, number) for number in range(200)]
+        for _ in range(3):
+            assert deploy(served).status_code == 200
+            served.post("stop_model")
+        for one in asked:
+            one.result()
+    assert deploy(served).status_code == 200
+
+
 def test_two_deploys_at_once(served: RunningApp) -> None:
     with ThreadPoolExecutor(4) as pool:
         codes = [one.status_code for one in pool.map(lambda _: deploy(served), range(8))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from dataclasses import asdict
 from typing import Any, Literal
 
 import uvicorn
@@ -23,7 +24,7 @@ from sam2_serving.app.deployment import Deployment, Served
 from sam2_serving.app.downloading import get_checkpoint
 from sam2_serving.app.media import MediaLibrary
 from sam2_serving.app.platform_api import PlatformClient
-from sam2_serving.app.reporting import AppError, BadRequest, DeployFailed
+from sam2_serving.app.reporting import AppError, BadRequest, DeployFailed, ModelNotReady
 from sam2_serving.app.security import Guard
 from sam2_serving.app.serving import serving_router
 from sam2_serving.app.session import session_router
@@ -72,6 +73,7 @@ class SegmentAnything2(PromptableSegmentation):  # type: ignore[misc]
         self.deployment = Deployment()
         self._headless = not environment.has_serve_page() if headless is None else headless
         self._box_switch: Switch | None = None
+        self._loaded: Served | None = None
         self._guard: Guard | None = None
         redaction.install()
         environment.complete(self.settings.data_dir)
@@ -123,7 +125,12 @@ class SegmentAnything2(PromptableSegmentation):  # type: ignore[misc]
         self.model_precision = model.dtype
         self.update_model_meta()
         name = str(model_info["meta"]["model_name"])
-        self.deployment.served = Served(name, str(model.device), engine)
+        self._loaded = Served(name, str(model.device), engine)
+
+    def _load_model(self, deploy_params: dict[str, Any]) -> None:
+        super()._load_model(deploy_params)
+        # Only now, when the base knows about the model too, may anybody be told.
+        self.deployment.served, self._loaded = self._loaded, None
 
     def shutdown_model(self) -> None:
         """Stop serving and give the memory back."""
@@ -149,6 +156,21 @@ class SegmentAnything2(PromptableSegmentation):  # type: ignore[misc]
             "async_image_inference_support": False,
             "tracking_algorithms": [],
         }
+
+    def session_info(self) -> dict[str, Any]:
+        """Describe the session; raises ModelNotReady."""
+        self.deployment.ready_engine()
+        # The class's own method: the SDK replaces the instance's by one that crashes if the
+        # model is stopped at this moment.
+        return SegmentAnything2.get_info(self)
+
+    def deploy_info(self) -> dict[str, Any]:
+        """Describe what is served and where; raises ModelNotReady."""
+        self.deployment.ready_engine()
+        try:
+            return asdict(self._get_deploy_info())
+        except (RuntimeError, ValueError) as error:
+            raise ModelNotReady("The model was stopped at this moment.") from error
 
     def api_from_request(self, request: Any) -> Any:
         """Return the API object of the request's own token; never falls back to the owner's."""
@@ -353,6 +375,7 @@ class SegmentAnything2(PromptableSegmentation):  # type: ignore[misc]
         return {**deploy_params["model_files"], "checkpoint": str(path)}
 
     def _release_engine(self) -> None:
-        engine = self.deployment.take_served()
-        if engine is not None:
-            engine.close()
+        unpublished, self._loaded = self._loaded, None
+        for served in (self.deployment.take_served(), unpublished):
+            if served is not None:
+                served.engine.close()

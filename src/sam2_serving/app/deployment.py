@@ -101,7 +101,7 @@ class Deployment:
             case _:
                 raise ModelNotReady("No model is served: choose one and press Serve.")
 
-    def take_served(self) -> Engine | None:
-        """Stop serving and hand over the engine, which is to be closed."""
+    def take_served(self) -> Served | None:
+        """Stop serving and hand over what was served, whose engine is to be closed."""
         served, self.served = self.served, None
-        return None if served is None else served.engine
+        return served

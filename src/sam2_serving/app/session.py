@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any, Protocol
 
 from fastapi import APIRouter
@@ -67,15 +66,15 @@ class DescribedApp(Protocol):
     deployment: Deployment
     custom_inference_settings: str
 
-    def get_info(self) -> dict[str, Any]:
-        """Describe the session."""
+    def session_info(self) -> dict[str, Any]:
+        """Describe the session; raises ModelNotReady."""
+
+    def deploy_info(self) -> dict[str, Any]:
+        """Describe what is served; raises ModelNotReady."""
 
     @property
     def model_meta(self) -> Any:
         """Classes and tags of the answers."""
-
-    def _get_deploy_info(self) -> Any:
-        """Describe what is served."""
 
 
 def session_router(app: DescribedApp) -> APIRouter:
@@ -89,8 +88,7 @@ def session_router(app: DescribedApp) -> APIRouter:
 
     @router.post("/get_session_info")
     def get_session_info(_: Envelope) -> SessionInfo:
-        app.deployment.ready_engine()
-        return SessionInfo.model_validate(app.get_info())
+        return SessionInfo.model_validate(app.session_info())
 
     @router.post("/get_model_meta")
     @router.post("/get_output_classes_and_tags")
@@ -108,7 +106,6 @@ def session_router(app: DescribedApp) -> APIRouter:
 
     @router.post("/get_deploy_info")
     def get_deploy_info(_: Envelope) -> DeployInfo:
-        app.deployment.ready_engine()
-        return DeployInfo.model_validate(asdict(app._get_deploy_info()))
+        return DeployInfo.model_validate(app.deploy_info())
 
     return router
