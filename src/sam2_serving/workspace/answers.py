@@ -71,7 +71,7 @@ def add_error_handlers(app: FastAPI) -> None:
             {
                 # The first part says where ("body", "query"), which a client knows.
                 "field": ".".join(str(part) for part in problem["loc"][1:]) or "body",
-                "problem": problem["msg"],
+                "problem": problem["msg"].removeprefix("Value error, "),
                 "type": problem["type"],
             }
             for problem in error.errors()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import secrets
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Path
 from fastapi.responses import FileResponse
 from pydantic import Field, SecretStr
 
 from sam2_serving.workspace.answers import BadRequest, Forbidden, NotFound
 from sam2_serving.workspace.api.figures import LabelContent, figure_json, new_figure
-from sam2_serving.workspace.api.strict import Strict
+from sam2_serving.workspace.api.strict import MAX_ID, Strict
 from sam2_serving.workspace.context import OWNER, Caller, Here
 from sam2_serving.workspace.security import OfPage, caller_of_page
 from sam2_serving.workspace.tables import Dataset, Entity, ObjectClass
@@ -19,6 +19,9 @@ from sam2_serving.workspace.tables import Dataset, Entity, ObjectClass
 router = APIRouter(prefix="/workspace", dependencies=[Depends(caller_of_page)])
 
 _FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}
+
+
+Id = Annotated[int, Path(ge=0, le=MAX_ID)]
 
 
 class NewClass(Strict):
@@ -99,13 +102,13 @@ def media(caller: OfPage, here: Here) -> dict[str, Any]:
 
 
 @router.get("/api/images/{image_id}")
-def image_info(image_id: int, caller: OfPage, here: Here) -> dict[str, Any]:
+def image_info(image_id: Id, caller: OfPage, here: Here) -> dict[str, Any]:
     """Describe an image."""
     return _image_json(here.image(caller, image_id), here.store.figure_counts().get(image_id, 0))
 
 
 @router.get("/api/images/{image_id}/view", response_class=FileResponse)
-def image_view(image_id: int, caller: OfPage, here: Here) -> FileResponse:
+def image_view(image_id: Id, caller: OfPage, here: Here) -> FileResponse:
     """Send the image in a form that a browser can show."""
     image = here.image(caller, image_id)
     try:
@@ -116,7 +119,7 @@ def image_view(image_id: int, caller: OfPage, here: Here) -> FileResponse:
 
 
 @router.get("/api/images/{image_id}/thumbnail", response_class=FileResponse)
-def image_thumbnail(image_id: int, caller: OfPage, here: Here) -> FileResponse:
+def image_thumbnail(image_id: Id, caller: OfPage, here: Here) -> FileResponse:
     """Send a small picture of the image."""
     image = here.image(caller, image_id)
     try:
@@ -142,14 +145,14 @@ def add_class(body: NewClass, here: Here) -> dict[str, Any]:
 
 
 @router.get("/api/images/{image_id}/figures")
-def figures(image_id: int, caller: OfPage, here: Here) -> list[dict[str, Any]]:
+def figures(image_id: Id, caller: OfPage, here: Here) -> list[dict[str, Any]]:
     """List an image's figures."""
     image = here.image(caller, image_id)
     return [figure_json(figure, image, here) for figure in here.store.figures([image.id])]
 
 
 @router.post("/api/images/{image_id}/figures", status_code=201)
-def save_figure(image_id: int, body: SavedMask, caller: OfPage, here: Here) -> dict[str, Any]:
+def save_figure(image_id: Id, body: SavedMask, caller: OfPage, here: Here) -> dict[str, Any]:
     """Save a mask; it is on the disk when the answer comes."""
     image = here.image(caller, image_id)
     by_id = {one.id: one for one in here.store.classes()}
@@ -169,7 +172,7 @@ def save_figure(image_id: int, body: SavedMask, caller: OfPage, here: Here) -> d
 
 
 @router.delete("/api/figures/{figure_id}")
-def delete_figure(figure_id: int, caller: OfPage, here: Here) -> dict[str, bool]:
+def delete_figure(figure_id: Id, caller: OfPage, here: Here) -> dict[str, bool]:
     """Delete a figure."""
     here.figure(caller, figure_id)
     here.store.remove_figures([figure_id])

@@ -7,12 +7,16 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sam2_serving.masks.bitmap import decode_bitmap
 
 GEOMETRY_KEYS = {"bitmap": "bitmap", "polygon": "points", "rectangle": "points", "point": "points"}
 """Where a geometry's data stand in a label's JSON, by type."""
+
+_FARTHEST = 10_000_000
+"""Even where bounds are not checked, a coordinate is some image's."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ def _measure_bitmap(bitmap: BitmapData) -> tuple[list[int], float, float, float]
     mask = decode_bitmap(bitmap.data)
     if not mask.any():
         raise ValueError("The bitmap is empty.")
+    _check_near(np.asarray(bitmap.origin, dtype=np.float64))
     (x, y), (rows, columns) = bitmap.origin, mask.shape
     return [y, x, y + rows - 1, x + columns - 1], float(mask.sum()), x + columns, y + rows
 
@@ -89,8 +94,7 @@ def _measure_points(kind: str, points: PointsData) -> tuple[list[int], float, fl
     if len(points.exterior) < least or any(len(point) != 2 for point in points.exterior):
         raise ValueError(f"A {kind} has at least {least} points of two numbers each.")
     outline = np.asarray(points.exterior, dtype=np.float64)
-    if not np.isfinite(outline).all():
-        raise ValueError("A coordinate is not a finite number.")
+    _check_near(outline)
     right, bottom = (float(side) for side in outline.max(axis=0))
     left, top, last_x, last_y = (
         int(side) for side in np.floor([*outline.min(axis=0), right, bottom])
@@ -100,6 +104,12 @@ def _measure_points(kind: str, points: PointsData) -> tuple[list[int], float, fl
         holes = sum(_polygon_area(hole) for hole in points.interior)
         return box, max(_polygon_area(points.exterior) - holes, 0.0), right, bottom
     return box, float((last_y - top + 1) * (last_x - left + 1)), right, bottom
+
+
+def _check_near(coordinates: npt.NDArray[np.float64]) -> None:
+    # Written so that what is not a number is refused as well.
+    if not (np.abs(coordinates) <= _FARTHEST).all():
+        raise ValueError(f"A coordinate is more than {_FARTHEST} pixels away.")
 
 
 def _polygon_area(outline: list[list[float]]) -> float:

@@ -154,6 +154,8 @@ def test_page_saves_lists_deletes(workspace: Running, image_ids: dict[str, int])
     assert workspace.page("GET", path).json() == []
     gone = workspace.page("DELETE", f"/workspace/api/figures/{listed[0]['id']}")
     assert gone.status_code == 404
+    # A number is never used twice: a client may still hold it.
+    assert workspace.page("POST", path, json=body).json()["id"] > listed[0]["id"]
 
 
 def test_classes_of_the_page(workspace: Running) -> None:

@@ -122,7 +122,8 @@ def test_tiff_is_shown_as_png(folder: Path, name: str) -> None:
     assert mime == "image/png"
     with Image.open(view) as shown:
         assert (shown.size, shown.mode) == ((40, 30), "RGB")
-        assert np.ptp(np.asarray(shown)) > 200
+        # Spread, not cut off: all gray levels are there.
+        assert len(np.unique(np.asarray(shown))) > 100
 
 
 def test_broken_images_are_left_out(folder: Path, settings) -> None:

@@ -126,3 +126,77 @@ def test_unknown_routes_are_404(lasting: Running, route: str) -> None:
     answer = lasting.post(route, {})
     assert answer.status_code == 404
     assert answer.json()["success"] is False
+
+
+ODD_VALUES = [
+    *(None, True, -1, 0, 10**30, 1.5, 1e300, "", "x" * 10_000, "\ud800", "\x00", "../..", "/"),
+    *([], {}, [None], [10**30], ["\ud800"], {"\ud800": 1}, [[[[]]]], {"a": {"b": []}}),
+]
+
+
+@pytest.mark.parametrize("route", sorted(GOOD))
+def test_odd_values_are_no_server_error(lasting: Running, route: str) -> None:
+    """Whatever stands in a field: a refusal or an answer, never a 500."""
+    for field in GOOD[route]:
+        for odd in ODD_VALUES:
+            answer = lasting.post(route, {**GOOD[route], field: odd})
+            # 503: the app is not there, which is all that tasks.request.direct can say here.
+            assert answer.status_code < 500 or answer.status_code == 503, (field, odd)
+
+
+ODD_LABELS = [
+    {"bitmap": odd} for odd in (None, {}, {"origin": [0, 0]}, {"origin": [10**30, 0], "data": ""})
+] + [
+    {"points": {"exterior": odd, "interior": []}}
+    for odd in ([], [[]], [[1]], [[1, 2, 3]], [[1e300, 1e300]] * 3, [[0, 0]] * 3, [["a", "b"]])
+]
+
+
+@pytest.mark.parametrize("geometry", ODD_LABELS, ids=str)
+@pytest.mark.parametrize("kind", ["bitmap", "polygon", "rectangle", "point", "mesh", ""])
+def test_odd_geometries_are_400(lasting: Running, kind: str, geometry: dict[str, Any]) -> None:
+    figure = {"classId": 1, "geometryType": kind, "geometry": geometry}
+    body = {"entityId": 1, "figures": [figure], "skipBoundsValidation": True}
+    answer = lasting.post("figures.bulk.add", body)
+    assert answer.status_code == 400
+    assert "figures.0" in answer.json()["error"]
+
+
+def test_far_geometries_are_400(workspace: Running) -> None:
+    meta = {"classes": [{"title": "any", "shape": "any", "color": "#FF0000"}]}
+    classes = workspace.post("projects.meta.update", {"id": 1, "meta": meta}).json()["classes"]
+    for kind in ("polygon", "rectangle", "point"):
+        geometry = {"points": {"exterior": [[1e300, 5], [3, 1e300], [1e300, 1e300]]}}
+        figure = {"classId": classes[0]["id"], "geometryType": kind, "geometry": geometry}
+        body = {"entityId": 1, "figures": [figure], "skipBoundsValidation": True}
+        answer = workspace.post("figures.bulk.add", body)
+        assert answer.status_code == 400
+        assert "pixels away" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("image_id", ["0", "-1", "x", str(10**30), "1.5", "%00"])
+def test_odd_ids_in_addresses(lasting: Running, image_id: str) -> None:
+    for rest in ("", "/view", "/thumbnail", "/figures"):
+        answer = lasting.page("GET", f"/workspace/api/images/{image_id}{rest}")
+        assert answer.status_code in (400, 404)
+    assert lasting.page("DELETE", f"/workspace/api/figures/{image_id}").status_code in (400, 404)
+
+
+@pytest.mark.parametrize("content", ["NaN", "Infinity", "1e999", '"\\ud800"', "9" * 30])
+def test_what_no_answer_can_hold_is_not_kept(lasting: Running, content: str) -> None:
+    """A value that is kept once and breaks every answer after it."""
+    body = f'{{"taskId": 1, "fields": [{{"field": "x", "payload": [{content}]}}]}}'
+    headers = {"x-api-key": "owner-token-of-the-tests", "content-type": "application/json"}
+    path = "/public/api/v3/tasks.data.set"
+    refused = lasting.page("POST", path, data=body, headers=headers)
+    assert refused.status_code == 400
+    assert "fields" in refused.json()["error"]
+    assert lasting.post("tasks.data.get", {"taskId": 1, "fields": ["x"]}).json() == {"result": {}}
+
+
+def test_a_deep_body_is_no_server_error(lasting: Running) -> None:
+    headers = {"x-api-key": "owner-token-of-the-tests", "content-type": "application/json"}
+    for depth in (500, 900, 100_000):
+        body = '{"id": ' + "[" * depth + "]" * depth + "}"
+        path = "/public/api/v3/images.download"
+        assert lasting.page("POST", path, data=body, headers=headers).status_code == 400

@@ -2,22 +2,55 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sam2_serving.workspace.answers import BadRequest
 
 Row = TypeVar("Row")
 
 PER_PAGE = 500
+MAX_ID = 2**63 - 1
+"""The largest number that SQLite keeps."""
 
 
 class Strict(BaseModel):
     """A body whose fields are all known and of their own type: "1" is no number here."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keepable(cls, body: Any) -> Any:
+        check_keepable(body)
+        return body
+
+
+def check_keepable(body: Any) -> None:
+    """Refuse values that JSON allows in but that neither SQLite nor a JSON answer can hold.
+
+    Raises:
+        ValueError: a number is not finite or needs more than 64 bits, or a text holds half a
+            surrogate pair.
+    """
+    waiting = [("", body)]
+    while waiting:
+        where, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [(f"{where}.{ascii(key)[1:-1]}", part) for key, part in value.items()]
+            waiting += [(f"{where} (a name in it)", key) for key in value]
+        elif isinstance(value, list):
+            waiting += [(f"{where}.{index}", part) for index, part in enumerate(value)]
+        elif isinstance(value, str) and not value.isascii():
+            if any("\ud800" <= character <= "\udfff" for character in value):
+                raise ValueError(f"{where.lstrip('.')}: the text is not valid Unicode.")
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{where.lstrip('.')}: the number is not finite.")
+        elif isinstance(value, int) and not -MAX_ID <= value <= MAX_ID:
+            raise ValueError(f"{where.lstrip('.')}: the number is too large.")
 
 
 class Condition(Strict):
