@@ -90,20 +90,26 @@ def _measure_bitmap(bitmap: BitmapData) -> tuple[list[int], float, float, float]
 
 
 def _measure_points(kind: str, points: PointsData) -> tuple[list[int], float, float, float]:
-    least = {"polygon": 3, "rectangle": 2, "point": 1}[kind]
-    if len(points.exterior) < least or any(len(point) != 2 for point in points.exterior):
-        raise ValueError(f"A {kind} has at least {least} points of two numbers each.")
-    outline = np.asarray(points.exterior, dtype=np.float64)
-    _check_near(outline)
+    outline = _ring(
+        points.exterior, kind, at_least={"polygon": 3, "rectangle": 2, "point": 1}[kind]
+    )
+    holes = [_ring(hole, "hole", at_least=3) for hole in points.interior]
     right, bottom = (float(side) for side in outline.max(axis=0))
     left, top, last_x, last_y = (
         int(side) for side in np.floor([*outline.min(axis=0), right, bottom])
     )
     box = [top, left, last_y, last_x]
     if kind == "polygon":
-        holes = sum(_polygon_area(hole) for hole in points.interior)
-        return box, max(_polygon_area(points.exterior) - holes, 0.0), right, bottom
+        return box, max(_area(outline) - sum(map(_area, holes)), 0.0), right, bottom
     return box, float((last_y - top + 1) * (last_x - left + 1)), right, bottom
+
+
+def _ring(points: list[list[float]], name: str, at_least: int) -> npt.NDArray[np.float64]:
+    if len(points) < at_least or any(len(point) != 2 for point in points):
+        raise ValueError(f"A {name} has at least {at_least} points of two numbers each.")
+    ring = np.asarray(points, dtype=np.float64)
+    _check_near(ring)
+    return ring
 
 
 def _check_near(coordinates: npt.NDArray[np.float64]) -> None:
@@ -112,5 +118,5 @@ def _check_near(coordinates: npt.NDArray[np.float64]) -> None:
         raise ValueError(f"A coordinate is more than {_FARTHEST} pixels away.")
 
 
-def _polygon_area(outline: list[list[float]]) -> float:
-    return float(cv2.contourArea(np.asarray(outline, dtype=np.float32)))
+def _area(ring: npt.NDArray[np.float64]) -> float:
+    return float(cv2.contourArea(ring.astype(np.float32)))

@@ -174,6 +174,23 @@ def test_far_geometries_are_400(workspace: Running) -> None:
         assert "pixels away" in answer.json()["error"]
 
 
+@pytest.mark.parametrize("hole", [[], [[1]], [[1, 2]], [[1, 2, 3]] * 3, [[1e300, 0]] * 3])
+def test_odd_holes_are_400(workspace: Running, hole: list[list[float]]) -> None:
+    meta = {"classes": [{"title": "roof", "shape": "polygon", "color": "#FF0000"}]}
+    classes = workspace.post("projects.meta.update", {"id": 1, "meta": meta}).json()["classes"]
+    outline = {"exterior": [[0, 0], [20, 0], [20, 20]], "interior": [hole]}
+    figure = {
+        "classId": classes[0]["id"],
+        "geometryType": "polygon",
+        "geometry": {"points": outline},
+    }
+    answer = workspace.post("figures.bulk.add", {"entityId": 1, "figures": [figure]})
+    assert answer.status_code == 400
+    outline["interior"] = []
+    good = workspace.post("figures.bulk.add", {"entityId": 1, "figures": [figure]})
+    assert good.status_code == 200, good.text
+
+
 @pytest.mark.parametrize("image_id", ["0", "-1", "x", str(10**30), "1.5", "%00"])
 def test_odd_ids_in_addresses(lasting: Running, image_id: str) -> None:
     for rest in ("", "/view", "/thumbnail", "/figures"):
