@@ -10,11 +10,10 @@ import pytest
 from chromium import FLAGS, NoChromium, find_chromium
 from labeler import Labeler
 from playwright.sync_api import Browser, Page, sync_playwright
-from servers import REPOSITORY, Demo, app_process, free_port, workspace_process
+from servers import Demo, app_process, free_port, workspace_process
 
 from sam2_serving.scenes import Scene, draw_scene
 
-SCREENSHOTS = REPOSITORY / "build" / "screenshots"
 SKIPPED = "NO_BROWSER=1: the browser tests were LEFT OUT; the page is untested in this run."
 SEEDS = (101, 102)
 

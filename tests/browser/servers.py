@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+SCREENSHOTS = REPOSITORY / "build" / "screenshots"
 TOKEN = "owner-token-of-the-browser-tests"
 SESSION = "session-token-of-the-browser-tests"
 START_LIMIT_S = 120.0

@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import pytest
-from conftest import SCREENSHOTS
 from labeler import WAIT_MS, Labeler
 from playwright.sync_api import Browser, Page, Request, Route, expect
-from servers import Demo, free_port, workspace_process
+from servers import SCREENSHOTS, Demo, free_port, workspace_process
 
 from sam2_serving.scenes import Scene
 
