@@ -14,7 +14,7 @@ FOLDER   ?=
 WORKERS  ?= 2
 export SAM2_BUILD_CUDA := 0
 
-.PHONY: help demo serve test test-long lint nano bench constraints clean
+.PHONY: help demo serve test test-long lint nano constraints clean
 
 help:
 	@echo "make demo       workspace and app on this machine; PORT=$(PORT) APP_PORT=$(APP_PORT) MODEL=$(MODEL) DEVICE=$(DEVICE) FOLDER=..."
@@ -25,7 +25,7 @@ help:
 	@echo "make nano       train the embedded checkpoint anew (hours)"
 
 demo: $(READY)
-	@$(BIN)/sam2-serving demo $(FOLDER) --port $(PORT) --app-port $(APP_PORT) --model $(MODEL) --device $(DEVICE)
+	@$(BIN)/sam2-serving demo $(if $(FOLDER),'$(FOLDER)') --port $(PORT) --app-port $(APP_PORT) --model $(MODEL) --device $(DEVICE)
 
 serve: $(READY)
 	@$(BIN)/sam2-serving serve --port $(APP_PORT) --model $(MODEL) --device $(DEVICE)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from pydantic import ValidationError
 from tqdm import tqdm
 
 from sam2_serving.demo import DemoError, app_command, demo_from, run_demo
@@ -39,9 +40,14 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0, or 2 after a sentence on stderr.
     """
-    options = _parser(server_settings()).parse_args(arguments)
     try:
+        options = _parser(server_settings()).parse_args(arguments)
         return int(options.run(options) or 0)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        name = f"SAM2_SERVING_{'_'.join(str(part) for part in wrong['loc']).upper()}"
+        print(f"sam2-serving: {name}: {wrong['msg']}.", file=sys.stderr)
+        return 2
     except (UsageError, DemoError, DownloadError, ModelError) as error:
         print(f"sam2-serving: {error}", file=sys.stderr)
         return 2
@@ -53,13 +59,13 @@ def _parser(settings: ServerSettings) -> argparse.ArgumentParser:
 
     demo = commands.add_parser("demo", help="workspace and app together, no account needed")
     demo.add_argument("folder", nargs="?", type=Path, help="your images; default: samples")
-    demo.add_argument("--port", type=int, default=8080, help="of the page")
-    demo.add_argument("--app-port", type=int, default=settings.port, help="of the app")
+    demo.add_argument("--port", type=_port, default=8080, help="of the page")
+    demo.add_argument("--app-port", type=_port, default=settings.port, help="of the app")
     demo.set_defaults(run=_demo)
 
     serve = commands.add_parser("serve", help="the app alone, without a page")
     serve.add_argument("--host", default=settings.host)
-    serve.add_argument("--port", type=int, default=settings.port)
+    serve.add_argument("--port", type=_port, default=settings.port)
     serve.set_defaults(run=_serve)
 
     models = commands.add_parser("models", help="list the pretrained models")
@@ -117,15 +123,16 @@ def _models(_: argparse.Namespace) -> None:
 
 
 def _segment(options: argparse.Namespace) -> None:
-    image, prompts = _read_image(options.image), _prompts(options)
+    image = _read_image(options.image)
+    prompts = _prompts(options, *image.shape[:2])
     model = load_model(_checkpoint(_known(options.model)), options.device, server_settings().dtype)
-    engine = Engine(model, store_bytes=server_settings().store_mb * 2**20)
-    try:
+    with Engine(model, store_bytes=server_settings().store_mb * 2**20) as engine:
         source = ImageSource(ImageKey("file", "", str(options.image)), lambda: image)
         answer = engine.segment(source, prompts, refine=options.refine)
-    finally:
-        engine.close()
-    _write(options, image, answer)
+    try:
+        _write(options, image, answer)
+    except OSError as error:
+        raise UsageError(f"The result cannot be written: {error}.") from error
 
 
 def _read_image(path: Path) -> npt.NDArray[np.uint8]:
@@ -135,12 +142,21 @@ def _read_image(path: Path) -> npt.NDArray[np.uint8]:
         raise UsageError(f"{str(path)!r} cannot be read: {error}") from error
 
 
-def _prompts(options: argparse.Namespace) -> Prompts:
+def _prompts(options: argparse.Namespace, height: int, width: int) -> Prompts:
     points = [Point(x, y) for x, y in options.point]
     points += [Point(x, y, positive=False) for x, y in options.negative]
+    for point in points:
+        if not (0 <= point.x < width and 0 <= point.y < height):
+            raise UsageError(
+                f"The point {point.x:g}, {point.y:g} lies outside the image of {width} x {height}."
+            )
     box = None if options.box is None else Box(*options.box)
-    if box is not None and not (box.x0 < box.x1 and box.y0 < box.y1):
-        raise UsageError("The box is empty: x0 must be less than x1, and y0 less than y1.")
+    if box is not None:
+        if not (box.x0 < box.x1 and box.y0 < box.y1):
+            raise UsageError("The box is empty: x0 must be less than x1, and y0 less than y1.")
+        box = box.clipped(height, width)
+        if box is None:
+            raise UsageError(f"The box lies outside the image of {width} x {height}.")
     prompts = Prompts(tuple(points), box)
     if prompts.is_empty:
         raise UsageError("Say what to segment: --box X0 Y0 X1 Y1 or --point X Y.")
@@ -163,6 +179,12 @@ def _write(options: argparse.Namespace, image: npt.NDArray[np.uint8], answer: Se
         f"{answer.mask.sum()} pixels, predicted IoU {answer.predicted_iou:.3f} "
         f"({answer.numeric_path}): {written}"
     )
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: give 0 to 65535")
+    return int(text)
 
 
 def _known(name: str) -> PretrainedModel:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -61,7 +61,8 @@ class Demo:
 
 def demo_from(settings: ServerSettings, folder: Path | None, port: int) -> Demo:
     """Describe a demo by the server's settings."""
-    return Demo(folder, port, settings.port, settings.model, settings.device, settings.data_dir)
+    data_dir = settings.data_dir.resolve()  # the servers run in the repository's folder
+    return Demo(folder, port, settings.port, settings.model, settings.device, data_dir)
 
 
 def run_demo(demo: Demo) -> int:
@@ -72,7 +73,8 @@ def run_demo(demo: Demo) -> int:
     """
     for port, option in ((demo.port, "--port"), (demo.app_port, "--app-port")):
         _need_free(port, option)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal must not leave servers
+        signal.signal(number, _interrupt)
     token, session_token = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
     page_environment = _workspace_environment(demo, token, session_token)
     app_environment = _app_environment(demo, token)
@@ -180,6 +182,7 @@ def _server(
     try:
         yield _Server(name, process, log)
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # impatience must not leave servers either
         process.terminate()
         try:
             process.wait(_STOP_LIMIT_S)
@@ -192,20 +195,19 @@ def _wait_until_up(server: _Server, url: str) -> None:
     end = time.monotonic() + _START_LIMIT_S
     while time.monotonic() < end:
         server.check()
-        try:
+        with suppress(httpx.TransportError):
             if httpx.get(url, timeout=2.0).is_success:
                 return
-        except httpx.TransportError:
-            time.sleep(0.1)
+        time.sleep(0.1)
     raise DemoError(f"The {server.name} did not answer within {_START_LIMIT_S:.0f} seconds.")
 
 
 def _serve_model(demo: Demo, session_token: str) -> None:
     """Press Serve as a client of the platform does: through its proxy."""
     print(f"Serving {demo.model} on {demo.device} ...", flush=True)
-    answer = httpx.post(
+    answer = _post(
         f"{demo.page_url}/net/{session_token}/deploy_from_api",
-        json={
+        {
             "state": {
                 "model_name": demo.model,
                 "deploy_params": {
@@ -215,10 +217,16 @@ def _serve_model(demo: Demo, session_token: str) -> None:
                 },
             }
         },
-        timeout=None,
     )
     if not answer.is_success:
         raise DemoError(f"{demo.model!r} could not be served: {_reason(answer)}")
+
+
+def _post(url: str, body: dict[str, object]) -> httpx.Response:
+    try:
+        return httpx.post(url, json=body, timeout=None)
+    except httpx.TransportError as error:
+        raise DemoError(f"The workspace stopped answering: {error}.") from error
 
 
 def _reason(answer: httpx.Response) -> str:

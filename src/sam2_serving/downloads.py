@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -15,6 +16,8 @@ Progress = Callable[[int, int | None], None]
 """Called with (bytes so far, bytes in all or None)."""
 
 _TRIES = 5
+_FIRST_PAUSE_S = 0.5
+_WORTH_ANOTHER_TRY = (429, 500, 502, 503, 504)
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 
 
@@ -32,8 +35,9 @@ def fetch(
 ) -> Path:
     """Return the file that `url` names inside `folder`, downloading it if it is not there.
 
-    A file that is there costs no network at all. A download goes to a temporary name, is resumed
-    after a break, checked, and only then renamed.
+    A file that is there costs no network at all. A download goes to a temporary name, is checked,
+    and only then renamed. After a break it is resumed, across starts only if the result can be
+    checked.
 
     Args:
         url: http or https.
@@ -48,34 +52,47 @@ def fetch(
     target = folder / _file_name(url)
     if target.is_file():
         return target
-    folder.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
-    with FileLock(target.with_name(target.name + ".lock")):
-        if not target.is_file():
-            _download(url, part, progress)
-            _check(part, target.name, sha256, size)
-            os.replace(part, target)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.with_name(target.name + ".lock")):
+            if not target.is_file():
+                if sha256 is None and size is None:
+                    part.unlink(missing_ok=True)
+                _download(url, part, progress)
+                _check(part, target.name, sha256, size)
+                os.replace(part, target)
+    except OSError as error:
+        raise DownloadError(f"{target.name} could not be written: {error.strerror}.") from error
     return target
 
 
 def _file_name(url: str) -> str:
-    name = PurePosixPath(unquote(urlsplit(url).path)).name
-    if urlsplit(url).scheme not in ("http", "https") or name in ("", ".", ".."):
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    name = PurePosixPath(unquote(parts.path)).name
+    if parts.scheme not in ("http", "https") or name in ("", ".", ".."):
         raise DownloadError(f"{url!r} is not the http address of a file.")
     return name
 
 
 def _download(url: str, part: Path, progress: Progress | None) -> None:
     for attempt in range(_TRIES):
+        last = attempt == _TRIES - 1
         try:
             return _stream(url, part, progress)
         except httpx.HTTPStatusError as error:
-            raise DownloadError(
-                f"{url} was answered with status {error.response.status_code}."
-            ) from error
+            status = error.response.status_code
+            if last or status not in _WORTH_ANOTHER_TRY:
+                raise DownloadError(f"{url} was answered with status {status}.") from error
         except httpx.TransportError as error:
-            if attempt == _TRIES - 1:
+            if last:
                 raise DownloadError(f"{url} could not be downloaded: {error}.") from error
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            raise DownloadError(f"{url} cannot be downloaded: {error}.") from error
+        time.sleep(_FIRST_PAUSE_S * 2**attempt)
     return None
 
 
@@ -87,7 +104,7 @@ def _stream(url: str, part: Path, progress: Progress | None) -> None:
         "GET", url, headers=headers, timeout=_TIMEOUT, follow_redirects=True
     ) as answer:
         if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # all of it is here already, or more: the check will tell
+            return  # all of it is here already, or more: the check tells which
         answer.raise_for_status()
         resumed = answer.status_code == httpx.codes.PARTIAL_CONTENT
         done = have if resumed else 0

@@ -13,7 +13,7 @@ ones that every other tool of the platform works with:
 from __future__ import annotations
 
 import io
-import warnings
+import struct
 
 import cv2
 import numpy as np
@@ -21,6 +21,9 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 Pixels = npt.NDArray[np.uint8]
+
+# Pillow's own limit would refuse images that ours allows; every image is measured here first.
+Image.MAX_IMAGE_PIXELS = None
 
 
 class ImageTooLarge(ValueError):
@@ -49,7 +52,7 @@ def decode_image(
         UnreadableImage: no picture, or a damaged one.
     """
     stored_size = _size_in_header(file)
-    if stored_size is not None and stored_size[0] * stored_size[1] > max_pixels:
+    if stored_size[0] * stored_size[1] > max_pixels:
         raise ImageTooLarge(
             f"The image has {stored_size[0]} x {stored_size[1]} pixels; at most {max_pixels} "
             "are allowed (server setting SAM2_SERVING_MAX_IMAGE_PIXELS)."
@@ -64,17 +67,20 @@ def decode_image(
     return pixels
 
 
-def _size_in_header(file: bytes) -> tuple[int, int] | None:
-    """Read (width, height) without decoding; None if only OpenCV may know the format."""
+def _size_in_header(file: bytes) -> tuple[int, int]:
+    """Read (width, height) without decoding.
+
+    A format that only OpenCV knows is refused: nobody could tell how large it will become.
+    """
+    if file.startswith(b"\x89PNG\r\n\x1a\n") and len(file) >= 24:
+        # Pillow stumbles over PNGs with large texts before the picture
+        width, height = struct.unpack(">II", file[16:24])
+        return width, height
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(file)) as picture:
-                return picture.size
-    except Image.DecompressionBombError as error:
-        raise ImageTooLarge("The image has far too many pixels.") from error
-    except Exception:
-        return None
+        with Image.open(io.BytesIO(file)) as picture:
+            return picture.size
+    except Exception as error:
+        raise UnreadableImage("The image's file is damaged or of an unknown kind.") from error
 
 
 def _decode_with_opencv(file: bytes, flags: int) -> Pixels | None:
@@ -90,15 +96,11 @@ def _decode_with_opencv(file: bytes, flags: int) -> Pixels | None:
 def _decode_with_pillow(file: bytes) -> Pixels:
     """Decode what OpenCV does not know: other formats, and numbers of more than 16 bits."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(file)) as picture:
-                upright = ImageOps.exif_transpose(picture)
-                if upright.mode in ("F", "I") or upright.mode.startswith("I;"):
-                    return _stretched(np.asarray(upright, dtype=np.float64))
-                return np.ascontiguousarray(np.asarray(upright.convert("RGB")))
-    except Image.DecompressionBombError as error:
-        raise ImageTooLarge("The image has far too many pixels.") from error
+        with Image.open(io.BytesIO(file)) as picture:
+            upright = ImageOps.exif_transpose(picture)
+            if upright.mode in ("F", "I") or upright.mode.startswith("I;"):
+                return _stretched(np.asarray(upright, dtype=np.float64))
+            return np.ascontiguousarray(np.asarray(upright.convert("RGB")))
     except Exception as error:
         # Damaged files make the readers raise whatever they stumble over.
         raise UnreadableImage("The image's file is damaged or of an unknown kind.") from error

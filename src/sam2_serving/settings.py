@@ -1,4 +1,4 @@
-"""The server's settings: everything an operator may set, none of it changes a mask's meaning.
+"""The server's settings: what an operator may set.
 
 Each field is read from the environment variable `SAM2_SERVING_<NAME>`.
 """

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 
 from sam2_serving.model import Prompts, SegmentationModel, upstream_predictor
-from sam2_serving.model.prompts import mask_to_logits
 
 
 class Peer:
-    """`SAM2ImagePredictor` over the same network, with the platform's two-pass rule on top."""
+    """`SAM2ImagePredictor` over the same network, with the platform's two-pass rule on top.
+
+    The rule and the mask prompt are written anew here, from the design and not from our code.
+    """
 
     def __init__(self, model: SegmentationModel, image: np.ndarray) -> None:
         self.predictor = upstream_predictor(model.network)
@@ -20,23 +23,42 @@ class Peer:
 
     def segment(self, prompts: Prompts, refine: str) -> tuple[np.ndarray, np.ndarray]:
         """Return (bool HxW, low-resolution logits)."""
-        first = prompts.first_pass()
+        points = [(p.x, p.y) for p in prompts.points]
+        labels = [int(p.positive) for p in prompts.points]
+        box = None if prompts.box is None else list(prompts.box)
         if prompts.mask is not None:
-            return self.predict(prompts, mask_to_logits(prompts.mask, self.side))
-        if refine == "single" or first == prompts:
-            return self.predict(prompts)
-        return self.predict(prompts, self.predict(first)[1])
+            return self.predict(points, labels, box, self.mask_prompt(prompts.mask))
+        if refine == "single":
+            return self.predict(points, labels, box)
+        if 1 in labels:
+            first = labels.index(1)
+            guess = self.predict([points[first]], [1], box)
+        elif box is not None:
+            guess = self.predict([], [], box)
+        else:
+            return self.predict(points, labels, box)
+        if len(points) == (1 in labels):
+            return guess
+        return self.predict(points, labels, box, guess[1])
+
+    def mask_prompt(self, mask: np.ndarray) -> np.ndarray:
+        """+10 inside, -10 outside, linear where the mask covers a cell in part."""
+        grown = cv2.resize(mask.astype(np.float32), np.maximum(mask.shape[::-1], self.side))
+        share = cv2.resize(grown, (self.side, self.side), interpolation=cv2.INTER_AREA)
+        return np.where(share == 1, 10, np.where(share == 0, -10, 20 * share - 10))[None]
 
     def predict(
-        self, prompts: Prompts, mask_input: np.ndarray | None = None
+        self,
+        points: list[tuple[float, float]],
+        labels: list[int],
+        box: list[float] | None,
+        mask_input: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        points = np.array([(p.x, p.y) for p in prompts.points]) if prompts.points else None
-        labels = np.array([int(p.positive) for p in prompts.points]) if prompts.points else None
-        one_click_alone = len(prompts.points) == 1 and prompts.box is None and mask_input is None
+        one_click_alone = len(points) == 1 and box is None and mask_input is None
         masks, ious, logits = self.predictor.predict(
-            points,
-            labels,
-            None if prompts.box is None else np.array(prompts.box),
+            np.array(points) if points else None,
+            np.array(labels) if points else None,
+            None if box is None else np.array(box),
             mask_input,
             multimask_output=one_click_alone,
         )

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -19,6 +20,7 @@ from PIL import Image
 from sam2_serving.cli import main
 from sam2_serving.masks import decode_rle
 from sam2_serving.scenes import draw_scene
+from sam2_serving.settings import server_settings
 
 COMMAND = [sys.executable, "-m", "sam2_serving.cli"]
 
@@ -68,6 +70,13 @@ def test_segment_without_outputs_named_writes_an_overlay_here(scene, tmp_path, m
         (["segment", "scene.png", "--point", "1", "1", "--model", "huge"], "there are: tiny"),
         (["segment", "scene.png", "--point", "1", "1", "--device", "cuda:77"], "no device"),
         (["segment", "note.txt", "--point", "1", "1"], "damaged or of an unknown kind"),
+        (["segment", "scene.png", "--point", "999", "1"], "outside the image of 240 x 180"),
+        (["segment", "scene.png", "--point", "nan", "1"], "outside the image"),
+        (["segment", "scene.png", "--box", "500", "1", "600", "9"], "outside the image"),
+        (
+            ["segment", "scene.png", "--point", "1", "1", "--mask", "no/where.png"],
+            "cannot be written",
+        ),
         (["demo", "missing-folder"], "no folder"),
     ],
 )
@@ -80,6 +89,20 @@ def test_mistakes_end_in_a_sentence_and_code_2(
     said = capsys.readouterr().err
     assert words in said
     assert "Traceback" not in said
+
+
+def test_a_wrong_setting_is_named(monkeypatch, capsys):
+    monkeypatch.setenv("SAM2_SERVING_PORT", "abc")
+    server_settings.cache_clear()
+    assert main(["models"]) == 2
+    server_settings.cache_clear()
+    assert "SAM2_SERVING_PORT" in capsys.readouterr().err
+
+
+def test_a_port_that_is_none_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["demo", "--port", "70000"])
+    assert "no port" in capsys.readouterr().err
 
 
 def free_port() -> int:
@@ -97,7 +120,8 @@ def test_demo_names_a_port_that_is_taken(capsys):
     assert f"Port {port} is taken" in capsys.readouterr().err
 
 
-def test_demo_starts_both_serves_nano_and_stops_both(tmp_path):
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGHUP], ids=["Ctrl-C", "terminal closed"])
+def test_demo_starts_both_serves_nano_and_stops_both(tmp_path, end):
     page, app = free_port(), free_port()
     environment = {**os.environ, "SAM2_SERVING_DATA_DIR": str(tmp_path)}
     ports = ["--port", str(page), "--app-port", str(app)]
@@ -111,7 +135,7 @@ def test_demo_starts_both_serves_nano_and_stops_both(tmp_path):
         online = httpx.post(f"http://127.0.0.1:{app}/is_online", json={}).json()
         assert online == {"is_online": True}
     finally:
-        demo.send_signal(signal.SIGINT)
+        demo.send_signal(end)
         assert demo.wait(30) == 0
     for port in (page, app):
         with pytest.raises(httpx.ConnectError):
@@ -138,15 +162,19 @@ def test_serve_answers_without_a_platform(tmp_path):
         env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        end = time.monotonic() + 120
-        while time.monotonic() < end:
-            try:
-                if httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=2).status_code == 200:
-                    break
-            except httpx.TransportError:
-                time.sleep(0.2)
+        wait_until_ready(f"http://127.0.0.1:{port}/readyz")
         answer = httpx.post(f"http://127.0.0.1:{port}/get_session_info", json={}).json()
         assert answer["task type"] == "promptable segmentation"
     finally:
         serve.terminate()
-        assert serve.wait(30) is not None
+        serve.wait(30)
+
+
+def wait_until_ready(url: str) -> None:
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        with suppress(httpx.TransportError):
+            if httpx.get(url, timeout=2).status_code == 200:
+                return
+        time.sleep(0.2)
+    raise AssertionError(f"{url} never became ready")

@@ -139,7 +139,29 @@ def test_refusals_are_told_with_their_status(server, tmp_path):
     assert len(server.ranges) == 1, "a refusal is final: asking again changes nothing"
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "http://host/", "http://host/a/..", "x.pt"])
+def test_a_server_that_is_busy_is_asked_again(server, tmp_path, monkeypatch):
+    monkeypatch.setattr("sam2_serving.downloads._FIRST_PAUSE_S", 0.01)
+    server.status = 503
+    with pytest.raises(DownloadError, match="503"):
+        fetch(server.url, tmp_path)
+    assert len(server.ranges) == 5
+
+
+@pytest.mark.parametrize("left", [CONTENT + b"more", b"another file"])
+def test_what_cannot_be_checked_is_not_resumed(server, tmp_path, left):
+    (tmp_path / "weights.pt.part").write_bytes(left)
+    assert fetch(server.url, tmp_path).read_bytes() == CONTENT
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_words(server, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DownloadError, match="could not be written"):
+        fetch(server.url, tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "http://host/", "http://host/a/..", "x.pt", "http://[::1/x"]
+)
 def test_only_http_addresses_of_files_are_fetched(tmp_path, url):
     with pytest.raises(DownloadError, match="not the http address"):
         fetch(url, tmp_path)

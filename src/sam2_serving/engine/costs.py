@@ -22,11 +22,13 @@ class UnitCosts:
     def measure(self, kind: IntEnum) -> Iterator[None]:
         """Time the block as one unit of `kind`."""
         start = time.perf_counter()
-        yield
-        taken = time.perf_counter() - start
-        with self._lock:
-            average = self._seconds.get(kind, taken)
-            self._seconds[kind] = average + _WEIGHT_OF_NEWEST * (taken - average)
+        try:
+            yield
+        finally:
+            taken = time.perf_counter() - start
+            with self._lock:
+                average = self._seconds.get(kind, taken)
+                self._seconds[kind] = average + _WEIGHT_OF_NEWEST * (taken - average)
 
     def predict(self, kind: IntEnum) -> float:
         """Return the expected seconds of one unit; 0 before the first was seen."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import torch
 
+from sam2_serving.engine.cancel import CancelToken
+from sam2_serving.engine.errors import Busy, EngineClosed
 from sam2_serving.model import ImageEmbedding
 
 
@@ -60,6 +63,10 @@ class StoreCounters:
     evicted: int = 0
 
 
+Transfer = Callable[[Callable[[], ImageEmbedding]], ImageEmbedding]
+"""Runs a copy between tiers where the device may be touched."""
+
+
 class _Shelf:
     """One tier's entries, in order of use."""
 
@@ -79,60 +86,97 @@ class _Shelf:
             self.bytes -= embedding.nbytes
         return embedding
 
-    def take_oldest(self) -> tuple[EmbeddingKey, ImageEmbedding]:
-        key, embedding = self.entries.popitem(last=False)
-        self.bytes -= embedding.nbytes
-        return key, embedding
+    def take_what_is_over_budget(self) -> list[tuple[EmbeddingKey, ImageEmbedding]]:
+        taken = []
+        while self.bytes > self.tier.budget:
+            key = next(iter(self.entries))
+            taken.append((key, self.entries[key]))
+            self.take(key)
+        return taken
 
 
 class EmbeddingStore:
-    """Embeddings in one or more tiers: what falls out of one is kept in the next. Thread-safe.
+    """Embeddings in one or two tiers: what falls out of the first is kept in the second.
 
     Requests that come while an embedding is being made wait for it (single flight). If that
-    attempt fails, each of them tries by itself, with its own rights; if it was cancelled, the
-    next one takes it over.
+    attempt fails, the next of them makes its own, with its own rights: a failure is told to
+    nobody else, unless it is the engine's own (`Busy`, `EngineClosed`). Thread-safe.
     """
 
-    def __init__(self, tiers: Sequence[Tier]) -> None:
-        """Make an empty store; the first tier is the device that computes."""
-        self._shelves = [_Shelf(tier) for tier in tiers]
+    def __init__(
+        self, device: Tier, host: Tier | None = None, transfer: Transfer = lambda copy: copy()
+    ) -> None:
+        """Make an empty store.
+
+        Args:
+            device: where embeddings are used.
+            host: where those are kept that no longer fit there.
+            transfer: runs a copy from one to the other; it is never called under the lock.
+        """
+        self._device = _Shelf(device)
+        self._host = None if host is None else _Shelf(host)
+        self._transfer = transfer
         self._lock = threading.Lock()
         self._in_flight: dict[EmbeddingKey, Future[ImageEmbedding]] = {}
-        self.counters = StoreCounters()
+        self._closed = False
+        self._counters = StoreCounters()
 
     @property
     def nbytes(self) -> int:
         """Bytes of all embeddings kept."""
         with self._lock:
-            return sum(shelf.bytes for shelf in self._shelves)
+            return self._device.bytes + (self._host.bytes if self._host else 0)
 
-    def get_or_make(self, key: EmbeddingKey, make: Callable[[], ImageEmbedding]) -> ImageEmbedding:
-        """Return the stored embedding, or make it; raises what `make` raises."""
+    @property
+    def counters(self) -> StoreCounters:
+        """What was done so far; a copy."""
+        with self._lock:
+            return replace(self._counters)
+
+    def get_or_make(
+        self,
+        key: EmbeddingKey,
+        make: Callable[[], ImageEmbedding],
+        cancel: CancelToken | None = None,
+    ) -> ImageEmbedding:
+        """Return the stored embedding, or make it; raises what `make` raises.
+
+        Raises:
+            EngineClosed: `close` was called.
+            concurrent.futures.CancelledError: `cancel` was used while another made it.
+        """
         while True:
             with self._lock:
-                found = self._find(key)
-                if found is not None:
-                    self.counters.hits += 1
-                    return found
+                if self._closed:
+                    raise EngineClosed("The model was stopped.")
+                if key in self._device.entries:
+                    self._counters.hits += 1
+                    self._device.entries.move_to_end(key)
+                    return self._device.entries[key]
                 flight = self._in_flight.get(key)
                 if flight is None:
-                    own: Future[ImageEmbedding] = Future()
-                    self._in_flight[key] = own
-                    self.counters.misses += 1
+                    own = self._in_flight[key] = Future()
+                    host_copy = self._host.take(key) if self._host else None
+                    self._counters.hits += host_copy is not None
+                    self._counters.misses += host_copy is None
                     break
-            failure = flight.exception()
-            if failure is None:
-                return flight.result()
-            if not isinstance(failure, CancelledError):
-                return self._add(key, make())
-        return self._fly(key, make, own)
+            landed = _wait(flight, cancel)
+            if landed is not None:
+                return landed
+        if host_copy is not None:
+            return self._fly(key, lambda: self._lift(host_copy), own)
+        return self._fly(key, lambda: self._count(make()), own)
 
-    def clear(self) -> None:
-        """Forget everything."""
+    def close(self) -> None:
+        """Forget everything and keep nothing from now on; those who wait get `EngineClosed`."""
         with self._lock:
-            for shelf in self._shelves:
+            self._closed = True
+            flights = list(self._in_flight.values())
+            for shelf in filter(None, (self._device, self._host)):
                 shelf.entries.clear()
                 shelf.bytes = 0
+        for flight in flights:
+            _land(flight, EngineClosed("The model was stopped."))
 
     def _fly(
         self,
@@ -142,42 +186,78 @@ class EmbeddingStore:
     ) -> ImageEmbedding:
         """Make an embedding for all who wait for `flight`."""
         try:
-            embedding = self._add(key, make())
+            embedding = make()
         except BaseException as error:
             with self._lock:
                 del self._in_flight[key]
-            flight.set_exception(error)
+            _land(flight, error)
+            # frame and error would hold each other, and with them the image's pixels
+            del flight
             raise
         with self._lock:
             del self._in_flight[key]
-        flight.set_result(embedding)
+            sinking = [] if self._closed else self._keep(key, embedding)
+        _land(flight, embedding)
+        for lower_key, falling in sinking:
+            self._sink(lower_key, falling)
         return embedding
 
-    def _add(self, key: EmbeddingKey, embedding: ImageEmbedding) -> ImageEmbedding:
+    def _count(self, embedding: ImageEmbedding) -> ImageEmbedding:
         with self._lock:
-            self.counters.made += 1
-            self._keep(key, embedding)
+            self._counters.made += 1
         return embedding
 
-    def _find(self, key: EmbeddingKey) -> ImageEmbedding | None:
-        for level, shelf in enumerate(self._shelves):
-            if level == 0 and key in shelf.entries:
-                shelf.entries.move_to_end(key)
-                return shelf.entries[key]
-            embedding = shelf.take(key)
-            if embedding is not None:
-                embedding = embedding.to(self._shelves[0].tier.device)
-                self._keep(key, embedding)
-                return embedding
-        return None
+    def _keep(
+        self, key: EmbeddingKey, embedding: ImageEmbedding
+    ) -> list[tuple[EmbeddingKey, ImageEmbedding]]:
+        """Put an embedding on the device's shelf; returns what has to sink to the host's."""
+        self._device.put(key, embedding)
+        over = self._device.take_what_is_over_budget()
+        fitting = [(k, e) for k, e in over if self._host and e.nbytes <= self._host.tier.budget]
+        self._counters.evicted += len(over) - len(fitting)
+        return fitting
 
-    def _keep(self, key: EmbeddingKey, embedding: ImageEmbedding) -> None:
-        """Put an embedding on the first shelf and let the oldest sink, until all budgets hold."""
-        self._shelves[0].put(key, embedding)
-        for shelf, lower in zip(self._shelves, [*self._shelves[1:], None], strict=True):
-            while shelf.bytes > shelf.tier.budget:
-                oldest, sinking = shelf.take_oldest()
-                if lower is not None and sinking.nbytes <= lower.tier.budget:
-                    lower.put(oldest, sinking.to(lower.tier.device))
-                else:
-                    self.counters.evicted += 1
+    def _lift(self, host_copy: ImageEmbedding) -> ImageEmbedding:
+        return self._transfer(lambda: host_copy.to(self._device.tier.device))
+
+    def _sink(self, key: EmbeddingKey, embedding: ImageEmbedding) -> None:
+        host = self._host
+        assert host is not None
+        copy = self._transfer(lambda: embedding.to(host.tier.device))
+        with self._lock:
+            # it may have been made again meanwhile: then the device has it
+            if not self._closed and key not in self._device.entries:
+                host.put(key, copy)
+                self._counters.evicted += len(host.take_what_is_over_budget())
+
+
+def _wait(flight: Future[ImageEmbedding], cancel: CancelToken | None) -> ImageEmbedding | None:
+    """Wait for another's attempt; None if it failed for a reason that is not ours.
+
+    Raises:
+        Busy, EngineClosed: the engine's own reasons, which are everybody's.
+        concurrent.futures.CancelledError: this request was given up.
+    """
+    turn: Future[None] = Future()
+
+    def end_turn(_: Future[ImageEmbedding]) -> None:
+        if turn.set_running_or_notify_cancel():
+            turn.set_result(None)
+
+    flight.add_done_callback(end_turn)
+    if cancel is not None:
+        cancel.watch(turn)
+    turn.result()
+    failure = flight.exception()
+    if isinstance(failure, Busy | EngineClosed):
+        raise failure
+    return flight.result() if failure is None else None
+
+
+def _land(flight: Future[ImageEmbedding], outcome: ImageEmbedding | BaseException) -> None:
+    """End a flight, unless `close` has ended it already."""
+    with suppress(InvalidStateError):
+        if isinstance(outcome, ImageEmbedding):
+            flight.set_result(outcome)
+        else:
+            flight.set_exception(outcome)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
@@ -89,12 +90,15 @@ class Engine:
         """
         self.numeric_path = model.numeric_path
         self._model: SegmentationModel | None = model
-        tiers = [Tier(model.device, store_bytes)]
-        if model.device.type != "cpu":
-            tiers.append(Tier(torch.device("cpu"), host_store_bytes))
-        self._store = EmbeddingStore(tiers)
-        self._first_passes = FirstPasses()
         self._scheduler = Scheduler(queue_limit)
+        on_cpu = model.device.type == "cpu"
+        self._store = EmbeddingStore(
+            Tier(model.device, store_bytes),
+            None if on_cpu else Tier(torch.device("cpu"), host_store_bytes),
+            transfer=lambda copy: self._scheduler.run(Priority.CLICK_ENCODE, copy),
+        )
+        self._first_passes = FirstPasses()
+        self._closing = threading.Lock()
 
     def segment(
         self,
@@ -120,9 +124,11 @@ class Engine:
             EngineClosed: the model was stopped.
             ValueError: no prompts, or pixels or a mask prompt of a wrong shape.
         """
+        if prompts.is_empty:
+            raise ValueError("There is nothing to segment: give a click, a box or a mask.")
         key = self._key(source.key)
         try:
-            embedding = self._store.get_or_make(key, lambda: self._encode(source, cancel))
+            embedding = self._store.get_or_make(key, lambda: self._encode(source, cancel), cancel)
             return self._scheduler.run(
                 Priority.CLICK_DECODE,
                 lambda: self._decode(key, embedding, prompts, refine),
@@ -137,23 +143,35 @@ class Engine:
 
     def close(self) -> None:
         """Stop: what waits fails with `EngineClosed`, the device's memory is given back."""
-        self._scheduler.close()
-        self._store.clear()
-        self._first_passes = FirstPasses()
-        if self._model is not None:
-            device = self._model.device
-            self._model = None
-            gc.collect()
-            free_cached_memory(device)
+        with self._closing:
+            self._store.close()
+            self._scheduler.close()
+            self._first_passes = FirstPasses()
+            if self._model is not None:
+                device = self._model.device
+                self._model = None
+                gc.collect()
+                free_cached_memory(device)
+
+    def __enter__(self) -> Engine:
+        """Return the engine; it is closed at the end of the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
 
     def _key(self, image: ImageKey) -> EmbeddingKey:
         model = self._open_model()
         return EmbeddingKey(model.fingerprint, model.input_size, model.dtype, image)
 
     def _encode(self, source: ImageSource, cancel: CancelToken | None) -> ImageEmbedding:
-        pixels = source.load()
+        if cancel is not None and cancel.cancelled:
+            raise CancelledError
+        # Here and not on the device thread: a large image takes long to fetch and to resize.
+        prepared = self._open_model().prepare(source.load())
         return self._scheduler.run(
-            Priority.CLICK_ENCODE, lambda: self._open_model().embed(pixels), cancel
+            Priority.CLICK_ENCODE, lambda: self._open_model().encode(prepared), cancel
         )
 
     def _decode(

@@ -5,8 +5,8 @@ class Busy(Exception):
     """Too much work is waiting; try again later."""
 
     def __init__(self, retry_after_s: float) -> None:
-        super().__init__(f"Too much work is waiting; try again in {retry_after_s:.0f} s.")
-        self.retry_after_s = retry_after_s
+        self.retry_after_s = max(1.0, retry_after_s)
+        super().__init__(f"Too much work is waiting; try again in {self.retry_after_s:.0f} s.")
 
 
 class Cancelled(Exception):

@@ -13,8 +13,12 @@ from PIL import Image, UnidentifiedImageError
 
 from sam2_serving.masks.boxes import tight_box
 
-MAX_BITMAP_BYTES = 256 * 1024 * 1024
-"""A decompressed bitmap larger than this is taken for an attack, not a mask."""
+MAX_PNG_BYTES = 256 * 1024 * 1024
+MAX_PIXELS = 1_000_000_000
+"""A bitmap beyond these is taken for an attack, not a mask."""
+
+# Pillow's own limit is lower than the masks that are met here; ours above takes its place.
+Image.MAX_IMAGE_PIXELS = None
 
 
 def encode_bitmap(mask: npt.NDArray[np.bool_]) -> tuple[tuple[int, int], str] | None:
@@ -58,12 +62,12 @@ def decode_bitmap(data: str) -> npt.NDArray[np.bool_]:
     png = packed if packed.startswith(b"\x89PNG") else _inflate(packed)
     try:
         with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
-            if picture.width * picture.height > MAX_BITMAP_BYTES:
+            if picture.width * picture.height > MAX_PIXELS:
                 raise ValueError("The bitmap is too large.")
             if picture.has_transparency_data:
                 return np.asarray(picture.convert("RGBA"))[..., 3] > 0
-            pixels = np.asarray(picture)
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+            pixels = np.asarray(picture.convert("RGB") if picture.mode == "P" else picture)
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise ValueError("The bitmap does not hold a readable PNG.") from error
     return np.asarray(pixels.any(axis=2) if pixels.ndim == 3 else pixels > 0)
 
@@ -71,7 +75,7 @@ def decode_bitmap(data: str) -> npt.NDArray[np.bool_]:
 def _inflate(packed: bytes) -> bytes:
     stream = zlib.decompressobj()
     try:
-        png = stream.decompress(packed, MAX_BITMAP_BYTES)
+        png = stream.decompress(packed, MAX_PNG_BYTES)
     except zlib.error as error:
         raise ValueError("The bitmap is neither a PNG nor zlib data.") from error
     if stream.unconsumed_tail:

@@ -47,10 +47,7 @@ def remembered_verdict(
     A folder that cannot be written costs a measurement at every load, nothing else.
     """
     file = folder / f"{_conditions(fast)}.json"
-    try:
-        return Verdict(**json.loads(file.read_text()))
-    except (OSError, ValueError, TypeError):
-        verdict = measure()
+    verdict = _read(file) or measure()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         draft = file.with_suffix(f".{uuid4().hex}.tmp")
@@ -61,11 +58,21 @@ def remembered_verdict(
     return verdict
 
 
+def _read(file: Path) -> Verdict | None:
+    """Return the verdict in a file; None if it is missing or damaged."""
+    try:
+        content = json.loads(file.read_text())
+        ious = [float(content[name]) for name in ("mean_iou", "lowest_iou")]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return Verdict(*ious) if all(0 <= iou <= 1 for iou in ious) else None
+
+
 def _conditions(model: SegmentationModel) -> str:
     device = (
         torch.cuda.get_device_name(model.device)
         if model.device.type == "cuda"
-        else platform.processor() or platform.machine()
+        else f"{platform.machine()}-{torch.backends.cpu.get_cpu_capability()}"
     )
     parts = (model.fingerprint[:16], device, model.dtype, f"torch-{torch.__version__}")
     return "_".join("".join(c if c.isalnum() or c in ".-" else "-" for c in p) for p in parts)
@@ -88,7 +95,7 @@ def _fixed_prompts() -> list[Prompts]:
     clicks = [Point(100, 90), Point(200, 170), Point(60, 180)]
     boxes = [Box(50, 40, 150, 140), Box(140, 110, 260, 230)]
     return [
-        *(Prompts(points=(click,)) for click in clicks[:2]),
+        *(Prompts(points=(click,)) for click in clicks),
         *(Prompts(box=box) for box in boxes),
         Prompts(points=(clicks[0], Point(200, 170, positive=False))),
         Prompts(points=(clicks[0],), box=boxes[0]),

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from sam2.modeling.sam2_base import SAM2Base
 
@@ -27,6 +26,8 @@ from sam2_serving.model.network import CONFIG_NAMES, build_network, network_conf
 # is the one that is meant to be used.
 _AVERAGED = ("ema", "model_ema", "ema_model", "ema_state_dict")
 _WRAPPERS = (*_AVERAGED, "model", "state_dict", "model_state_dict", "module")
+_DEEPEST = 4
+"""Wrappers inside wrappers that are looked through."""
 _NO_WEIGHTS = ("n_averaged",)
 """Counters that averaging wrappers keep beside the weights."""
 
@@ -80,18 +81,18 @@ def read_state_dict(path: Path) -> StateDict:
             f"{path.name!r} holds more than tensors (or is damaged) and was not opened: "
             "save only the state dict."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, SafetensorError) as error:
+    except Exception as error:
+        # damaged files make the readers raise whatever they stumble over
         raise CheckpointError(f"{path.name!r} is not a readable checkpoint file.") from error
     return _unwrap(content, path.name)
 
 
 def _unwrap(content: object, name: str) -> StateDict:
     """Find the network's tensors in what a training program saved, under sam2's own names."""
-    while isinstance(content, Mapping):
-        inner = next((content[k] for k in _WRAPPERS if isinstance(content.get(k), Mapping)), None)
-        if inner is None:
-            break
-        content = inner
+    for _ in range(_DEEPEST):
+        if isinstance(content, Mapping):
+            inner = (content[k] for k in _WRAPPERS if isinstance(content.get(k), Mapping))
+            content = next(inner, content)
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{name!r} holds no state dict.")
     tensors = {
@@ -136,10 +137,10 @@ def recognise(state: StateDict) -> str:
 
 def _signature(state: StateDict) -> Signature | None:
     blocks = "image_encoder.trunk.blocks."
-    indices = {int(k.split(".")[3]) for k in state if k.startswith(blocks)}
+    indices = {k.removeprefix(blocks).split(".")[0] for k in state if k.startswith(blocks)}
     patch = state.get("image_encoder.trunk.patch_embed.proj.weight")
     no_mask = state.get("sam_prompt_encoder.no_mask_embed.weight")
-    if not indices or patch is None or no_mask is None or no_mask.ndim != 2:
+    if not indices or patch is None or no_mask is None or (patch.ndim, no_mask.ndim) != (4, 2):
         return None
     return Signature(
         embed_dim=patch.shape[0],
@@ -172,10 +173,24 @@ def _fill(network: SAM2Base, state: StateDict, name: str, config_name: str) -> N
             raise CheckpointError(
                 f"{name!r} looks like {config_name} but {kind} {len(keys)} tensors: {shown}."
             )
+    odd = [k for k, v in state.items() if not _is_plain(v)]
+    if odd:
+        raise CheckpointError(
+            f"{name!r} holds tensors of another kind than plain numbers: {odd[0]}."
+        )
     damaged = [key for key, value in state.items() if not value.isfinite().all()]
     if damaged:
         raise CheckpointError(f"{name!r} holds numbers that are not finite, in {damaged[0]}.")
     network.load_state_dict({key: value.float() for key, value in state.items()})
+
+
+def _is_plain(tensor: torch.Tensor) -> bool:
+    return (
+        tensor.layout == torch.strided
+        and tensor.device.type == "cpu"
+        and not tensor.is_quantized
+        and tensor.is_floating_point()
+    )
 
 
 def fingerprint(network: SAM2Base) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,8 +24,21 @@ MASK_THRESHOLD = 0.0
 PIXEL_MEAN = [0.485, 0.456, 0.406]
 PIXEL_STD = [0.229, 0.224, 0.225]
 """Of ImageNet's RGB values in [0, 1], as all SAM 2 networks were trained with."""
-LOGIT_LIMIT = 32.0
-"""Low-resolution logits are clamped to +-32 before they are used as a prompt, as upstream does."""
+PROMPT_LOGIT_LIMIT = 32.0
+"""Logits of an earlier pass are clamped to +-32 when they become a prompt, as upstream does."""
+
+
+@dataclass(frozen=True)
+class PreparedImage:
+    """An image in the form that the encoder takes.
+
+    Attributes:
+        pixels: 1 x 3 x S x S float32 on the CPU, normalised.
+        image_size: (height, width) of the original image in pixels.
+    """
+
+    pixels: torch.Tensor
+    image_size: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -64,7 +77,7 @@ class Prediction:
     """One mask before the threshold.
 
     Attributes:
-        logits: 1 x S/4 x S/4 float32, clamped to +-32.
+        logits: 1 x S/4 x S/4 float32.
         predicted_iou: the network's own estimate of the mask's quality, 0 to 1.
     """
 
@@ -97,6 +110,7 @@ class SegmentationModel:
         self.config_name = config_name
         self.device = device
         self.dtype = dtype
+        self._place = _describe(device)
 
     @property
     def input_size(self) -> int:
@@ -107,14 +121,27 @@ class SegmentationModel:
     def numeric_path(self) -> str:
         """Name of everything that decides the last bits of an answer.
 
-        Answers with the same id are equal byte for byte; the id changes only when another model
-        is loaded.
+        Device, instruction set or GPU generation, threads (they decide the order of sums), number
+        format, compiled or not, weights. Answers with the same id are equal byte for byte.
         """
-        return f"{self.device.type}-{self.dtype}-eager-{self.fingerprint[:12]}"
+        return f"{self._place}-{self.dtype}-eager-{self.fingerprint[:12]}"
+
+    def embed(self, image: npt.NDArray[np.uint8]) -> ImageEmbedding:
+        """Run the image encoder: `prepare`, then `encode`.
+
+        Args:
+            image: uint8 HxWx3, RGB, of any size.
+
+        Raises:
+            ValueError: the array is not such an image, or has no pixels.
+        """
+        return self.encode(self.prepare(image))
 
     @torch.inference_mode()
-    def embed(self, image: npt.NDArray[np.uint8]) -> ImageEmbedding:
-        """Run the image encoder.
+    def prepare(self, image: npt.NDArray[np.uint8]) -> PreparedImage:
+        """Resize an image as upstream's image predictor does, and normalise it.
+
+        Runs on the CPU and uses nothing of the network: safe on any thread, at any time.
 
         Args:
             image: uint8 HxWx3, RGB, of any size.
@@ -124,14 +151,29 @@ class SegmentationModel:
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
             raise ValueError(f"Need a uint8 HxWx3 image, got {image.dtype} {image.shape}.")
-        pixels = self._network_pixels(image).to(self.device)
-        with self._autocast():
-            maps = self.network.forward_image(pixels)["backbone_fpn"][-3:]
+        side = self.input_size
+        # one channel after the other: a float copy of a very large image is four times its size
+        channels = [
+            pictures.resize(
+                torch.from_numpy(np.ascontiguousarray(image[..., channel]))[None] / 255,
+                [side, side],
+                antialias=True,
+            )
+            for channel in range(3)
+        ]
+        normal: torch.Tensor = pictures.normalize(torch.cat(channels), PIXEL_MEAN, PIXEL_STD)
+        return PreparedImage(normal[None], (image.shape[0], image.shape[1]))
+
+    @torch.inference_mode()
+    def encode(self, image: PreparedImage) -> ImageEmbedding:
+        """Run the image encoder on what `prepare` of this model gave."""
+        with self._arithmetic():
+            maps = self.network.forward_image(image.pixels.to(self.device))["backbone_fpn"][-3:]
             coarsest = maps[2]
             if self.network.directly_add_no_mem_embed:
                 coarsest = coarsest + self.network.no_mem_embed.reshape(1, -1, 1, 1)
         fine, middle, features = (m.to(DTYPES[self.dtype]) for m in (maps[0], maps[1], coarsest))
-        return ImageEmbedding(features, (fine, middle), (image.shape[0], image.shape[1]))
+        return ImageEmbedding(features, (fine, middle), image.image_size)
 
     @torch.inference_mode()
     def predict(
@@ -157,7 +199,7 @@ class SegmentationModel:
             raise ValueError("There is nothing to segment: give a click, a box or a mask.")
         multimask = prompts.is_ambiguous and previous is None
         mask_input = self._mask_input(prompts, embedding, previous)
-        with self._autocast():
+        with self._arithmetic():
             sparse, dense = self.network.sam_prompt_encoder(
                 points=self._sparse_prompts(prompts, embedding.image_size),
                 boxes=None,
@@ -173,8 +215,7 @@ class SegmentationModel:
                 high_res_features=list(embedding.high_res),
             )
         best = int(ious[0].argmax())
-        chosen = logits[0, best : best + 1].float().clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
-        return Prediction(chosen, float(ious[0, best]))
+        return Prediction(logits[0, best : best + 1].float(), float(ious[0, best]))
 
     @torch.inference_mode()
     def to_mask(self, prediction: Prediction, image_size: tuple[int, int]) -> npt.NDArray[np.bool_]:
@@ -192,14 +233,6 @@ class SegmentationModel:
         )
         mask: npt.NDArray[np.bool_] = (logits[0, 0] > MASK_THRESHOLD).cpu().numpy()
         return mask
-
-    def _network_pixels(self, image: npt.NDArray[np.uint8]) -> torch.Tensor:
-        """Return 1 x 3 x S x S float32: resized as upstream's image predictor does, normalised."""
-        unit = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).contiguous() / 255
-        side = self.input_size
-        resized = pictures.resize(unit, [side, side], antialias=True)
-        normal: torch.Tensor = pictures.normalize(resized, PIXEL_MEAN, PIXEL_STD)
-        return normal[None]
 
     def _sparse_prompts(
         self, prompts: Prompts, image_size: tuple[int, int]
@@ -225,7 +258,7 @@ class SegmentationModel:
         self, prompts: Prompts, embedding: ImageEmbedding, previous: Prediction | None
     ) -> torch.Tensor | None:
         if previous is not None:
-            return previous.logits[None]
+            return previous.logits[None].clamp(-PROMPT_LOGIT_LIMIT, PROMPT_LOGIT_LIMIT)
         if prompts.mask is None:
             return None
         if prompts.mask.shape != embedding.image_size:
@@ -235,10 +268,26 @@ class SegmentationModel:
         logits = mask_to_logits(prompts.mask, self.input_size // 4)
         return torch.from_numpy(logits)[None].to(self.device)
 
-    def _autocast(self) -> AbstractContextManager[object]:
-        if self.dtype == "float32":
-            return nullcontext()
-        return torch.autocast(self.device.type, DTYPES[self.dtype])
+    @contextmanager
+    def _arithmetic(self) -> Iterator[None]:
+        """Compute in this model's number format, repeatably."""
+        with ExitStack() as stack:
+            if self.device.type == "cuda":
+                # else convolutions may be rounded to TF32, or differ from one run to the next
+                flags = {"enabled": True, "deterministic": True, "allow_tf32": False}
+                stack.enter_context(torch.backends.cudnn.flags(**flags))
+            if self.dtype != "float32":
+                stack.enter_context(torch.autocast(self.device.type, DTYPES[self.dtype]))
+            yield
+
+
+def _describe(device: torch.device) -> str:
+    """Name what a device computes the last bits with."""
+    if device.type == "cuda":
+        major, minor = torch.cuda.get_device_capability(device)
+        return f"cuda_sm{major}{minor}"
+    instructions = torch.backends.cpu.get_cpu_capability().lower()
+    return f"{device.type}_{instructions}_{torch.get_num_threads()}threads"
 
 
 RememberFirstPass = Callable[[Prompts, Callable[[], Prediction]], Prediction]

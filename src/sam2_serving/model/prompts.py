@@ -28,7 +28,8 @@ class Prompts:
     """All prompts of one object on one image, in pixels of the original image.
 
     Attributes:
-        points: clicks; their order never matters to the result's meaning.
+        points: clicks, each kind in the order in which they were made; the first positive one
+            makes the first pass of two, the order of the others does not matter.
         box: exclusive x1, y1, as the network takes it.
         mask: bool HxW of the image's size: the mask that is being edited.
     """
@@ -74,5 +75,8 @@ def mask_to_logits(mask: npt.NDArray[np.bool_], side: int) -> npt.NDArray[np.flo
     Returns:
         float32 1 x side x side.
     """
-    share = cv2.resize(mask.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
+    height, width = mask.shape
+    # area averaging is exact only where it shrinks, so a shorter side is stretched first
+    stretched = cv2.resize(mask.astype(np.float32), (max(width, side), max(height, side)))
+    share = cv2.resize(stretched, (side, side), interpolation=cv2.INTER_AREA)
     return ((share * 2 - 1) * MASK_PROMPT_LOGIT)[None].astype(np.float32)

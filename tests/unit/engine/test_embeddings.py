@@ -1,11 +1,13 @@
 """The store's promises: byte budget, order of eviction, single flight, no shared failures."""
 
 import threading
+import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import pytest
 import torch
 
+from sam2_serving.engine import Busy, CancelToken, EngineClosed
 from sam2_serving.engine.embeddings import EmbeddingKey, EmbeddingStore, ImageKey, Tier
 from sam2_serving.model import ImageEmbedding
 
@@ -22,7 +24,7 @@ def embedding(numbers: int = 100) -> ImageEmbedding:
 
 
 def test_the_budget_holds_and_the_least_recently_used_goes():
-    store = EmbeddingStore([Tier(CPU, 1000)])
+    store = EmbeddingStore(Tier(CPU, 1000))
     for name in ("a", "b"):
         store.get_or_make(key(name), embedding)
     store.get_or_make(key("a"), embedding)
@@ -36,13 +38,13 @@ def test_the_budget_holds_and_the_least_recently_used_goes():
 
 
 def test_what_is_larger_than_the_budget_is_answered_but_not_kept():
-    store = EmbeddingStore([Tier(CPU, 100)])
+    store = EmbeddingStore(Tier(CPU, 100))
     assert store.get_or_make(key("a"), embedding).nbytes == 400
     assert store.nbytes == 0
 
 
 def test_what_falls_out_of_the_device_is_kept_on_the_host_and_comes_back():
-    store = EmbeddingStore([Tier(CPU, 500), Tier(CPU, 500)])
+    store = EmbeddingStore(Tier(CPU, 500), Tier(CPU, 500))
     for name in ("a", "b"):
         store.get_or_make(key(name), embedding)
     assert store.nbytes == 800
@@ -66,13 +68,13 @@ def test_what_falls_out_of_the_device_is_kept_on_the_host_and_comes_back():
     ],
 )
 def test_anything_that_changes_the_pixels_or_the_numbers_is_another_key(other):
-    store = EmbeddingStore([Tier(CPU, 10_000)])
+    store = EmbeddingStore(Tier(CPU, 10_000))
     first = store.get_or_make(key("a"), embedding)
     assert store.get_or_make(other, embedding) is not first
 
 
 def test_requests_for_one_new_image_make_it_once():
-    store, started, go = EmbeddingStore([Tier(CPU, 10_000)]), threading.Event(), threading.Event()
+    store, started, go = EmbeddingStore(Tier(CPU, 10_000)), threading.Event(), threading.Event()
 
     def make() -> ImageEmbedding:
         started.set()
@@ -89,7 +91,7 @@ def test_requests_for_one_new_image_make_it_once():
 
 
 def test_a_failure_is_told_to_its_own_request_only_and_forgotten():
-    store, started, go = EmbeddingStore([Tier(CPU, 10_000)]), threading.Event(), threading.Event()
+    store, started, go = EmbeddingStore(Tier(CPU, 10_000)), threading.Event(), threading.Event()
 
     def forbidden() -> ImageEmbedding:
         started.set()
@@ -107,8 +109,92 @@ def test_a_failure_is_told_to_its_own_request_only_and_forgotten():
     store.get_or_make(key("a"), pytest.fail)
 
 
+def test_after_a_failure_only_one_of_those_who_waited_makes_it():
+    store, started, go = EmbeddingStore(Tier(CPU, 10_000)), threading.Event(), threading.Event()
+    made = []
+
+    def fail() -> ImageEmbedding:
+        started.set()
+        go.wait(10)
+        raise ConnectionError
+
+    with ThreadPoolExecutor(8) as threads:
+        first = threads.submit(store.get_or_make, key("a"), fail)
+        started.wait(10)
+        rest = [
+            threads.submit(store.get_or_make, key("a"), lambda: made.append(1) or embedding())
+            for _ in range(7)
+        ]
+        go.set()
+        assert all(future.result(10).nbytes == 400 for future in rest)
+        assert isinstance(first.exception(10), ConnectionError)
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize("reason", [Busy(1.0), EngineClosed()])
+def test_the_engines_own_reasons_are_everybodys(reason):
+    store, started, go = EmbeddingStore(Tier(CPU, 10_000)), threading.Event(), threading.Event()
+
+    def refuse() -> ImageEmbedding:
+        started.set()
+        go.wait(10)
+        raise reason
+
+    with ThreadPoolExecutor(3) as threads:
+        futures = [threads.submit(store.get_or_make, key("a"), refuse)]
+        started.wait(10)
+        futures += [threads.submit(store.get_or_make, key("a"), pytest.fail) for _ in range(2)]
+        wait_until_waiting(store, 2)
+        go.set()
+        assert [future.exception(10) for future in futures] == [reason] * 3
+
+
+def wait_until_waiting(store: EmbeddingStore, count: int) -> None:
+    """Those who follow a flight hang a callback on it."""
+    for _ in range(500):
+        if len(store._in_flight[key("a")]._done_callbacks) >= count:
+            return
+        time.sleep(0.01)
+    raise AssertionError("nobody waits")
+
+
+@pytest.mark.parametrize("give_up", ["cancel", "close"])
+def test_those_who_wait_can_give_up_while_another_still_fetches(give_up):
+    store, started, go = EmbeddingStore(Tier(CPU, 10_000)), threading.Event(), threading.Event()
+    token = CancelToken()
+
+    def slow() -> ImageEmbedding:
+        started.set()
+        go.wait(10)
+        return embedding()
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(store.get_or_make, key("a"), slow)
+        started.wait(10)
+        second = threads.submit(store.get_or_make, key("a"), pytest.fail, token)
+        wait_until_waiting(store, 1)
+        token.cancel() if give_up == "cancel" else store.close()
+        with pytest.raises(CancelledError if give_up == "cancel" else EngineClosed):
+            second.result(10)
+        assert not first.done()
+        go.set()
+        assert first.result(10).nbytes == 400
+    assert store.nbytes == (400 if give_up == "cancel" else 0)
+
+
+def test_copies_between_tiers_go_where_they_are_told_to():
+    copies = []
+    store = EmbeddingStore(
+        Tier(CPU, 500), Tier(CPU, 500), transfer=lambda copy: copies.append(1) or copy()
+    )
+    for name in ("a", "b", "a"):
+        store.get_or_make(key(name), embedding)
+    assert len(copies) == 3, "a sank, then a was lifted and b sank"
+    assert store.counters.made == 2
+
+
 def test_when_the_first_gives_up_the_next_takes_over_for_all():
-    store, started, go = EmbeddingStore([Tier(CPU, 10_000)]), threading.Event(), threading.Event()
+    store, started, go = EmbeddingStore(Tier(CPU, 10_000)), threading.Event(), threading.Event()
 
     def given_up() -> ImageEmbedding:
         started.set()

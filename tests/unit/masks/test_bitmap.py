@@ -43,15 +43,23 @@ def test_the_platforms_sdk_reads_what_we_write_and_we_read_what_it_writes(mask):
     np.testing.assert_array_equal(decode_bitmap(sly.Bitmap.data_2_base64(theirs.data)), theirs.data)
 
 
+def palette(colours: list[int], indices: list[list[int]]) -> Image.Image:
+    picture = Image.fromarray(np.array(indices, np.uint8), mode="P")
+    picture.putpalette(colours)
+    return picture
+
+
 @pytest.mark.parametrize(
     "picture",
     [
         Image.fromarray(np.array([[0, 255], [255, 0]], np.uint8)),
         Image.fromarray(np.array([[0, 255], [255, 0]], np.uint8)).convert("1"),
         Image.fromarray(np.array([[[0] * 3, [9] * 3], [[9] * 3, [0] * 3]], np.uint8)),
+        palette([0, 0, 0, 9, 9, 9], [[0, 1], [1, 0]]),
+        palette([255, 255, 255, 0, 0, 0], [[1, 0], [0, 1]]),
         Image.fromarray(np.array([[[7] * 3 + [0], [7] * 4], [[7] * 4, [7] * 3 + [0]]], np.uint8)),
     ],
-    ids=["gray", "bilevel", "rgb", "alpha decides, not colour"],
+    ids=["gray", "bilevel", "rgb", "palette", "palette, white first", "alpha decides, not colour"],
 )
 @pytest.mark.parametrize("pack", [zlib.compress, bytes], ids=["zlib", "plain"])
 def test_every_form_of_png_is_read(picture, pack):
@@ -76,10 +84,16 @@ def test_what_is_no_bitmap_is_refused_with_a_sentence(data):
 
 
 def test_a_zip_bomb_is_refused_before_it_unfolds(monkeypatch):
-    monkeypatch.setattr("sam2_serving.masks.bitmap.MAX_BITMAP_BYTES", 10_000)
+    monkeypatch.setattr("sam2_serving.masks.bitmap.MAX_PNG_BYTES", 10_000)
     bomb = base64.b64encode(zlib.compress(b"\0" * 1_000_000)).decode()
     with pytest.raises(ValueError, match="too large"):
         decode_bitmap(bomb)
+
+
+def test_a_mask_of_very_many_pixels_survives(monkeypatch):
+    mask = np.ones((13_500, 13_500), bool)
+    _, data = encode_bitmap(mask)
+    assert decode_bitmap(data).all()
 
 
 @given(MASKS)

@@ -109,6 +109,13 @@ def test_a_config_inside_a_checkpoint_is_never_instantiated(tmp_path, monkeypatc
     assert not (tmp_path / "evil-was-here").exists()
 
 
+def endless() -> dict:
+    """A wrapper that wraps itself."""
+    wrapper: dict = {}
+    wrapper["model"] = wrapper
+    return wrapper
+
+
 def change(key: str, value: torch.Tensor | None):
     def apply(state):
         changed = dict(state)
@@ -127,9 +134,20 @@ def change(key: str, value: torch.Tensor | None):
         (change("no_mem_embed", None), "lacks 1 tensors: no_mem_embed"),
         (change("extra.weight", torch.zeros(1)), "unknown 1 tensors: extra.weight"),
         (change("no_mem_embed", torch.zeros(2)), "misshapen 1 tensors: no_mem_embed"),
-        (change("image_encoder.trunk.patch_embed.proj.weight", torch.zeros(77)), "width 77"),
+        (
+            change("image_encoder.trunk.patch_embed.proj.weight", torch.zeros(77, 3, 7, 7)),
+            "width 77",
+        ),
         (lambda _: {"conv.weight": torch.zeros(3)}, "not the weights of a SAM 2"),
         (change("no_mem_embed", torch.full((1, 1, 128), torch.nan)), "not finite"),
+        (change("no_mem_embed", torch.zeros(1, 1, 128, dtype=torch.complex64)), "plain numbers"),
+        (change("no_mem_embed", torch.zeros(1, 1, 128).to_sparse()), "plain numbers"),
+        (
+            change("image_encoder.trunk.patch_embed.proj.weight", torch.tensor(1.0)),
+            "not the weights",
+        ),
+        (change("image_encoder.trunk.blocks.foo.x", torch.zeros(1)), "blocks"),
+        (lambda _: endless(), "no tensors"),
         (lambda _: {"model": {}}, "no tensors"),
         (lambda _: [1, 2, 3], "no state dict"),
     ],
@@ -148,6 +166,16 @@ def test_files_that_are_no_checkpoints_are_refused(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(CheckpointError, match=name):
         load_checkpoint(tmp_path / name)
+
+
+@pytest.mark.parametrize("position", range(0, 1600, 100))
+def test_damaged_files_of_the_old_format_are_refused(tmp_path, position):
+    torch.save({"a": torch.arange(9.0)}, tmp_path / "a.pt", _use_new_zipfile_serialization=False)
+    content = bytearray((tmp_path / "a.pt").read_bytes())
+    content[position % len(content)] ^= 0xFF
+    (tmp_path / "a.pt").write_bytes(content)
+    with pytest.raises(CheckpointError):
+        load_checkpoint(tmp_path / "a.pt")
 
 
 def test_a_truncated_and_a_missing_file_are_refused(tmp_path, nano_state):

@@ -1,7 +1,13 @@
 import pytest
 import torch
 
-from sam2_serving.model import DeviceError, SegmentationModel, build_network, load_model
+from sam2_serving.model import (
+    DeviceError,
+    SegmentationModel,
+    build_network,
+    load_model,
+    segment,
+)
 from sam2_serving.model.agreement import Verdict, measure_agreement, remembered_verdict
 from sam2_serving.model.devices import fast_dtype, resolve_device
 from sam2_serving.pretrained import REPOSITORY
@@ -55,10 +61,12 @@ def test_a_verdict_is_measured_once_per_conditions(tmp_path):
     other = SegmentationModel(build_network("nano.yaml"), "nano.yaml", CPU, "bfloat16")
     remembered_verdict(other, tmp_path, measure)
     assert len(measured) == 2
-    for file in tmp_path.iterdir():
-        file.write_text("{ half a verd")
-    assert remembered_verdict(model, tmp_path, measure) == first
-    assert len(measured) == 3
+    damaged = ("{ half a verd", "null", '{"mean_iou": "a"}', '{"mean_iou": 7, "lowest_iou": 9}')
+    for number, text in enumerate(damaged):
+        for file in tmp_path.iterdir():
+            file.write_text(text)
+        assert remembered_verdict(model, tmp_path, measure) == first
+        assert len(measured) == 3 + number
 
 
 def test_a_folder_that_cannot_be_written_is_no_reason_to_fail(tmp_path):
@@ -89,3 +97,25 @@ def test_a_format_that_was_asked_for_is_taken_as_it_is(tmp_path):
     model = load_model(NANO, "cpu", "bfloat16", verdict_dir=tmp_path)
     assert model.dtype == "bfloat16"
     assert not list(tmp_path.iterdir())
+
+
+def test_sixteen_prompts_are_compared(monkeypatch):
+    exact, seen = load_model(NANO, "cpu", "float32"), []
+    monkeypatch.setattr(
+        "sam2_serving.model.agreement.segment",
+        lambda model, *rest: seen.append(rest) or segment(model, *rest),
+    )
+    measure_agreement(exact, exact)
+    assert len(seen) == 2 * 16
+
+
+def test_the_numeric_path_names_what_decides_the_last_bits():
+    threads = torch.get_num_threads()
+    model = load_model(NANO, "cpu", "float32")
+    try:
+        torch.set_num_threads(threads + 1)
+        other = load_model(NANO, "cpu", "float32")
+    finally:
+        torch.set_num_threads(threads)
+    assert model.numeric_path != other.numeric_path
+    assert model.numeric_path == load_model(NANO, "cpu", "float32").numeric_path
