@@ -1,4 +1,4 @@
-"""The command `sam2-serving`: demo, serve, models, segment."""
+"""The command `sam2-serving`: demo, serve, models, download, segment."""
 
 from __future__ import annotations
 
@@ -71,6 +71,10 @@ def _parser(settings: ServerSettings) -> argparse.ArgumentParser:
     models = commands.add_parser("models", help="list the pretrained models")
     models.set_defaults(run=_models)
 
+    download = commands.add_parser("download", help="fetch checkpoints, so that none is waited for")
+    download.add_argument("models", nargs="+", metavar="NAME", help="name or alias: see `models`")
+    download.set_defaults(run=_download)
+
     segment = commands.add_parser("segment", help="one image and prompts to one mask")
     segment.add_argument("image", type=Path)
     segment.add_argument(
@@ -120,6 +124,11 @@ def _models(_: argparse.Namespace) -> None:
     widths = [max(len(header), *(len(row[header]) for row in rows)) for header in headers]
     for cells in [headers, *([row[header] for header in headers] for row in rows)]:
         print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)))
+
+
+def _download(options: argparse.Namespace) -> None:
+    for model in [_known(name) for name in options.models]:
+        print(f"{model.name}: {_checkpoint(model)}")
 
 
 def _segment(options: argparse.Namespace) -> None:

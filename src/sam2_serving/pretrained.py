@@ -22,6 +22,7 @@ class PretrainedModel:
         aliases: shorter names for the command line.
         checkpoint: http address, or path relative to the repository.
         sha256: digest of the file, if it is known.
+        size: bytes of the file, if they are known.
         columns: what the table shows, in order.
     """
 
@@ -29,6 +30,7 @@ class PretrainedModel:
     aliases: tuple[str, ...]
     checkpoint: str
     sha256: str | None
+    size: int | None
     columns: dict[str, str]
 
     @property
@@ -47,6 +49,7 @@ def pretrained_models() -> tuple[PretrainedModel, ...]:
             aliases=tuple(row["meta"].get("aliases", ())),
             checkpoint=row["meta"]["model_files"]["checkpoint"],
             sha256=row["meta"].get("sha256"),
+            size=row["meta"].get("size"),
             columns={key: str(value) for key, value in row.items() if key != "meta"},
         )
         for row in rows
@@ -77,5 +80,11 @@ def checkpoint_file(
         DownloadError: it is not there and could not be fetched.
     """
     if model.checkpoint.startswith(("http://", "https://")):
-        return fetch(model.checkpoint, checkpoints_dir, sha256=model.sha256, progress=progress)
+        return fetch(
+            model.checkpoint,
+            checkpoints_dir,
+            sha256=model.sha256,
+            size=model.size,
+            progress=progress,
+        )
     return REPOSITORY / model.checkpoint

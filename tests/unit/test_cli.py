@@ -39,6 +39,15 @@ def test_models_lists_every_name(capsys):
         assert f"\n{name} " in printed
 
 
+def test_download_takes_every_name_or_none(capsys):
+    assert main(["download", "nano"]) == 0
+    assert "nano.pt" in capsys.readouterr().out
+    assert main(["download", "nano", "gigantic"]) == 2
+    said = capsys.readouterr()
+    assert "gigantic" in said.err
+    assert "nano.pt" not in said.out, "a wrong name is found before anything is fetched"
+
+
 def test_segment_writes_the_same_mask_in_every_form(scene, tmp_path, capsys):
     ys, xs = np.nonzero(scene.masks[0])
     box = [str(v) for v in (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)]
