@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, cast
 
 import httpx
 from fastapi import Depends, Request
 
-from sam2_serving.workspace.answers import Forbidden, NotFound
+from sam2_serving.workspace.answers import BadRequest, Forbidden, NotFound
 from sam2_serving.workspace.counter import RequestCounts
 from sam2_serving.workspace.files import TeamFiles
 from sam2_serving.workspace.media import MediaFolder
 from sam2_serving.workspace.settings import WorkspaceSettings
 from sam2_serving.workspace.store import Store
-from sam2_serving.workspace.tables import Dataset, Entity, Figure, Project
+from sam2_serving.workspace.tables import Dataset, Entity, Figure, Photo, Project
+from sam2_serving.workspace.videos import FrameReader
+from sam2_serving.workspace.volumes import VolumeReader
 
 OWNER = "owner"
 """Login of the person at the machine, whose token is in the settings."""
+
+NAMES = {"image": "image", "video": "video", "volume": "volume", "cloud": "point cloud"}
+"""What a kind of media is called in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class Workspace:
     settings: WorkspaceSettings
     store: Store
     media: MediaFolder
+    frames: FrameReader
+    volumes: VolumeReader
     files: TeamFiles
     counts: RequestCounts
     client: httpx.AsyncClient
@@ -62,17 +70,50 @@ class Workspace:
 
     def image(self, caller: Caller, image_id: int) -> Entity:
         """Return an image, or refuse with 404 or 403."""
-        entity = self.store.entity(image_id)
+        return self.medium(caller, image_id, "image")
+
+    def medium(self, caller: Caller, entity_id: int, kind: str) -> Entity:
+        """Return a medium of a kind, or refuse with 404 or 403."""
+        entity = self.store.entity(entity_id, kind)
         if entity is None:
-            raise NotFound(f"There is no image {image_id}.")
+            raise NotFound(f"There is no {NAMES[kind]} {entity_id}.")
         if not caller.sees(entity.dataset_id):
-            raise Forbidden(f"{caller.login} has no right on image {image_id}.")
+            raise Forbidden(f"{caller.login} has no right on {NAMES[kind]} {entity_id}.")
         return entity
 
+    def photo(self, caller: Caller, photo_id: int) -> tuple[Photo, Entity]:
+        """Return a photo and its point cloud, or refuse with 404 or 403."""
+        photo = self.store.photo(photo_id)
+        cloud = self.store.entity(photo.cloud_id, "cloud") if photo else None
+        if photo is None or cloud is None:
+            raise NotFound(f"There is no photo {photo_id}.")
+        if not caller.sees(cloud.dataset_id):
+            raise Forbidden(f"{caller.login} has no right on photo {photo_id}.")
+        return photo, cloud
+
+    def media_of(
+        self, caller: Caller, kind: str, dataset_id: int | None, project_id: int | None
+    ) -> list[Entity]:
+        """Return the media of a kind in a dataset, or in all datasets that the caller may see."""
+        if dataset_id is not None:
+            return self.store.entities([self.dataset(caller, dataset_id).id], kind)
+        if project_id is None:
+            raise BadRequest("datasetId: give the dataset's or the project's id.")
+        self.project(project_id)
+        seen = [one.id for one in self.store.datasets() if caller.sees(one.id)]
+        return self.store.entities(seen, kind)
+
+    def file_of(self, medium: Entity | Photo) -> Path:
+        """Return where a medium's file lies, or refuse with 404."""
+        try:
+            return self.media.locate(medium.path)
+        except FileNotFoundError as error:
+            raise NotFound(f"The file {medium.name} is gone.") from error
+
     def figure(self, caller: Caller, figure_id: int) -> tuple[Figure, Entity]:
-        """Return a figure and its image, or refuse with 404 or 403."""
+        """Return a figure and its medium, or refuse with 404 or 403."""
         figure = self.store.figure(figure_id)
-        entity = self.store.entity(figure.entity_id) if figure else None
+        entity = self.store.entity(figure.entity_id, None) if figure else None
         if figure is None or entity is None:
             raise NotFound(f"There is no figure {figure_id}.")
         if not caller.sees(entity.dataset_id):

@@ -1,18 +1,29 @@
-"""The media folder: which images are in it, and how a browser sees them."""
+"""The media folder: what is in it, and how a browser sees it."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import logging
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+import numpy.typing as npt
+from PIL import Image
+
+from sam2_serving.workspace.clouds import CLOUD_MIMES, is_photo
+from sam2_serving.workspace.pictures import (
+    UnreadableMedia,
+    picture_size,
+    read_rgb,
+    save_picture,
+)
+from sam2_serving.workspace.videos import VIDEO_MIMES, describe_video
+from sam2_serving.workspace.volumes import VOLUME_MIMES, describe_volume
 
 log = logging.getLogger(__name__)
 
@@ -25,25 +36,40 @@ IMAGE_MIMES = {
     ".tiff": "image/tiff",
     ".bmp": "image/bmp",
 }
+MIMES = {**IMAGE_MIMES, **VIDEO_MIMES, **VOLUME_MIMES, **CLOUD_MIMES}
+KINDS = {
+    **dict.fromkeys(IMAGE_MIMES, "image"),
+    **dict.fromkeys(VIDEO_MIMES, "video"),
+    **dict.fromkeys(VOLUME_MIMES, "volume"),
+    **dict.fromkeys(CLOUD_MIMES, "cloud"),
+}
 ABOUT_FILE = "about.txt"
-"""A text of this name in a folder is shown beside the folder's images."""
+"""A text of this name in a folder is shown beside the folder's media."""
 
 _SHOWN_BY_BROWSERS = {"image/jpeg", "image/png", "image/webp", "image/bmp"}
-_QUARTER_TURNS = {5, 6, 7, 8}
-_UNREADABLE = (OSError, UnidentifiedImageError, SyntaxError, ValueError)
 
 
 @dataclass(frozen=True)
-class ImageFile:
-    """An image file as it lies in the folder; width and height after EXIF orientation."""
+class MediaFile:
+    """A file as it lies in the folder.
+
+    Attributes:
+        path: relative to the folder, with forward slashes.
+        kind: image, photo (of a point cloud), video, volume or cloud.
+        width: of the upright image, a frame or an axial slice, pixels; 0 for a cloud.
+        height: as `width`.
+        facts: what else is known of a video or a volume.
+    """
 
     path: str
+    kind: str
     mime: str
     size: int
     mtime_ns: int
     hash: str
     width: int
     height: int
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,7 +81,7 @@ class FileStamp:
 
 
 class MediaFolder:
-    """Reads images of one folder, and nothing outside it."""
+    """Reads media of one folder, and nothing outside it."""
 
     def __init__(self, folder: Path, cache: Path) -> None:
         """Open a folder.
@@ -73,11 +99,11 @@ class MediaFolder:
         self.cache = cache
 
     def walk(self) -> Iterator[tuple[str, FileStamp]]:
-        """Yield the relative path and stamp of every image file, sorted, hidden ones left out."""
+        """Yield the relative path and stamp of every medium, sorted, hidden files left out."""
         for folder, subfolders, names in os.walk(self.root):
             subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
             for name in sorted(names):
-                if name.startswith(".") or Path(name).suffix.lower() not in IMAGE_MIMES:
+                if name.startswith(".") or Path(name).suffix.lower() not in MIMES:
                     continue
                 relative = (Path(folder) / name).relative_to(self.root).as_posix()
                 try:
@@ -98,19 +124,19 @@ class MediaFolder:
             raise FileNotFoundError(f"{path} is not in the media folder.")
         return file
 
-    def describe(self, path: str, stamp: FileStamp) -> ImageFile | None:
-        """Read an image's size and hash; None (and a warning) when it is no readable image."""
+    def describe(self, path: str, stamp: FileStamp) -> MediaFile | None:
+        """Read what is to be known of a medium; None (and a warning) when it is unreadable."""
         file = self.locate(path)
+        kind = kind_of(path)
         try:
-            with Image.open(file) as picture:
-                width, height = picture.size
-                if picture.getexif().get(ExifTags.Base.Orientation) in _QUARTER_TURNS:
-                    width, height = height, width
-        except (*_UNREADABLE, Image.DecompressionBombError) as error:
-            log.warning("%s left out: not a readable image (%s)", path, error)
+            width, height, facts = _describe(file, kind)
+            file_hash = hash_file(file)
+        except (UnreadableMedia, OSError) as error:
+            log.warning("%s left out: %s", path, error)
             return None
-        mime = IMAGE_MIMES[file.suffix.lower()]
-        return ImageFile(path, mime, stamp.size, stamp.mtime_ns, hash_file(file), width, height)
+        mime = MIMES[file.suffix.lower()]
+        size, mtime_ns = stamp.size, stamp.mtime_ns
+        return MediaFile(path, kind, mime, size, mtime_ns, file_hash, width, height, facts)
 
     def about(self, folder: str) -> str:
         """Return what the folder's own `about.txt` says, or an empty text."""
@@ -126,20 +152,36 @@ class MediaFolder:
             return self.locate(path), mime
         view = self._cached(file_hash, "view.png")
         if not view.exists():
-            _save(_as_rgb(self.locate(path)), view, "PNG")
+            save_picture(read_rgb(self.locate(path)), view, "PNG")
         return view, "image/png"
 
     def thumbnail(self, path: str, file_hash: str, side: int = 288) -> Path:
-        """Return a small JPEG of the image, made at its first use."""
+        """Return a small JPEG of a picture, made at its first use."""
+        return self.thumbnail_of(file_hash, lambda: read_rgb(self.locate(path), draft=side), side)
+
+    def thumbnail_of(
+        self,
+        file_hash: str,
+        picture: Callable[[], Image.Image | npt.NDArray[np.uint8]],
+        side: int = 288,
+    ) -> Path:
+        """Return a small JPEG of what `picture` gives, made at its first use."""
         thumbnail = self._cached(file_hash, f"{side}.jpg")
         if not thumbnail.exists():
-            picture = _as_rgb(self.locate(path), draft=side)
-            picture.thumbnail((side, side), Image.Resampling.LANCZOS)
-            _save(picture, thumbnail, "JPEG")
+            shown = picture()
+            small = shown if isinstance(shown, Image.Image) else Image.fromarray(shown)
+            small.thumbnail((side, side), Image.Resampling.LANCZOS)
+            save_picture(small, thumbnail, "JPEG")
         return thumbnail
 
     def _cached(self, file_hash: str, name: str) -> Path:
         return self.cache / f"{hashlib.sha256(file_hash.encode()).hexdigest()[:32]}-{name}"
+
+
+def kind_of(path: str) -> str:
+    """Return a medium's kind by its name and place."""
+    kind = KINDS[Path(path).suffix.lower()]
+    return "photo" if kind == "image" and is_photo(path) else kind
 
 
 def hash_file(file: Path) -> str:
@@ -148,34 +190,11 @@ def hash_file(file: Path) -> str:
         return base64.b64encode(hashlib.file_digest(stream, "sha256").digest()).decode()
 
 
-def hash_bytes(content: bytes) -> str:
-    """Return base64(sha256) of bytes."""
-    return base64.b64encode(hashlib.sha256(content).digest()).decode()
-
-
-def _as_rgb(file: Path, draft: int | None = None) -> Image.Image:
-    with Image.open(file) as picture:
-        if draft is not None:
-            picture.draft("RGB", (2 * draft, 2 * draft))
-        upright = ImageOps.exif_transpose(picture)
-        if upright.mode.startswith(("I", "F")):
-            upright = _stretched(upright)
-        return upright.convert("RGB")
-
-
-def _stretched(picture: Image.Image) -> Image.Image:
-    """Spread a 16 or 32 bit gray image over 8 bits, from its darkest to its brightest pixel."""
-    values = np.asarray(picture, dtype=np.float64)
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    scaled = np.nan_to_num((values - low) * (255.0 / max(high - low, 1e-9)))
-    return Image.fromarray(scaled.astype(np.uint8), mode="L")
-
-
-def _save(picture: Image.Image, file: Path, kind: str) -> None:
-    content = io.BytesIO()
-    picture.save(content, kind, quality=85)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    # Written aside first: two requests may make the same file at once.
-    part = file.with_name(f"{file.name}.{os.getpid()}-{id(content):x}.part")
-    part.write_bytes(content.getvalue())
-    part.replace(file)
+def _describe(file: Path, kind: str) -> tuple[int, int, dict[str, Any]]:
+    if kind == "video":
+        return describe_video(file)
+    if kind == "volume":
+        return describe_volume(file)
+    if kind == "cloud":
+        return 0, 0, {}
+    return (*picture_size(file), {})

@@ -16,15 +16,30 @@ from fastapi.staticfiles import StaticFiles
 from sam2_serving.workspace import browser, proxy
 from sam2_serving.workspace.answers import add_error_handlers
 from sam2_serving.workspace.api import annotations as whole_annotations
-from sam2_serving.workspace.api import figures, files, images, instance, projects, tasks
+from sam2_serving.workspace.api import (
+    clouds,
+    ecosystem,
+    figures,
+    files,
+    images,
+    instance,
+    projects,
+    tasks,
+    videos,
+    volumes,
+)
 from sam2_serving.workspace.context import Workspace
 from sam2_serving.workspace.counter import API_PREFIX, RequestCounter, RequestCounts
+from sam2_serving.workspace.database import open_database
 from sam2_serving.workspace.files import TeamFiles
 from sam2_serving.workspace.media import MediaFolder
 from sam2_serving.workspace.samples import make_samples
 from sam2_serving.workspace.security import BrowserGuard
 from sam2_serving.workspace.settings import WorkspaceSettings
-from sam2_serving.workspace.store import Store, open_database
+from sam2_serving.workspace.store import Store
+from sam2_serving.workspace.sync import sync_media
+from sam2_serving.workspace.videos import FrameReader
+from sam2_serving.workspace.volumes import VolumeReader
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +51,14 @@ _FAMILIES: tuple[APIRouter, ...] = (
     instance.router,
     projects.router,
     images.router,
+    videos.router,
+    volumes.router,
+    clouds.router,
     figures.router,
     whole_annotations.router,
     files.router,
     tasks.router,
+    ecosystem.router,
 )
 
 
@@ -62,6 +81,7 @@ def create_workspace(settings: WorkspaceSettings) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         await workspace.client.aclose()
+        workspace.frames.close()
         workspace.store.close()
 
     app = FastAPI(
@@ -98,7 +118,7 @@ def _open(settings: WorkspaceSettings) -> Workspace:
         make_samples(settings.media_folder)
     media = MediaFolder(settings.media_folder, settings.data_dir / "pictures")
     store = Store(open_database(settings.database_path), project_name=media.root.name)
-    store.sync_media(media)
+    sync_media(store, media)
     if not store.classes():
         store.add_class(FIRST_CLASS[0], "bitmap", FIRST_CLASS[1])
     counts = RequestCounts()
@@ -107,7 +127,9 @@ def _open(settings: WorkspaceSettings) -> Workspace:
         settings=settings,
         store=store,
         media=media,
-        files=TeamFiles(store, settings.data_dir / "team-files"),
+        frames=FrameReader(),
+        volumes=VolumeReader(),
+        files=TeamFiles(store, settings.data_dir / "team-files", settings.team_files),
         counts=counts,
         # Proxies of the environment are for the outside; the app is a neighbour.
         client=httpx.AsyncClient(trust_env=False, headers={"accept-encoding": "identity"}),

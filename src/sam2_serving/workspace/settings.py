@@ -37,6 +37,9 @@ class WorkspaceSettings(BaseSettings):
         default_factory=lambda: Path.home() / ".cache" / "sam2-serving",
         description="Figures, team files, thumbnails and the sample folder are kept here.",
     )
+    team_folder: Path | None = Field(
+        None, description="Files put here are team files too; None: team-folder in data_dir."
+    )
     database: Path | None = Field(
         None, description="SQLite file; None: one in data_dir for each media folder."
     )
@@ -60,6 +63,11 @@ class WorkspaceSettings(BaseSettings):
     def media_folder(self) -> Path:
         """The folder that is served."""
         return self.folder if self.folder is not None else self.data_dir / "samples"
+
+    @property
+    def team_files(self) -> Path:
+        """The folder whose files are team files under the same path."""
+        return self.team_folder if self.team_folder is not None else self.data_dir / "team-folder"
 
     @property
     def database_path(self) -> Path:

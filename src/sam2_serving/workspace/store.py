@@ -10,49 +10,22 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, delete, event, func, select, text
+from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from sam2_serving.workspace.media import FileStamp, ImageFile, MediaFolder
 from sam2_serving.workspace.tables import (
-    SCHEMA_VERSION,
     Dataset,
     Entity,
     Figure,
+    MediaObject,
     Member,
     ObjectClass,
+    Photo,
     Project,
-    Table,
     TaskField,
 )
-
-
-def open_database(path: Path) -> Engine:
-    """Open or create the database.
-
-    Raises:
-        RuntimeError: the file was written by a newer version of this program.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 15})
-
-    @event.listens_for(engine, "connect")
-    def tune(connection: Any, _record: object) -> None:
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    with engine.begin() as connection:
-        found = int(connection.execute(text("PRAGMA user_version")).scalar_one())
-        if found > SCHEMA_VERSION:
-            raise RuntimeError(
-                f"{path} was written by a newer version (schema {found}, known: {SCHEMA_VERSION})."
-            )
-        Table.metadata.create_all(connection)
-        connection.execute(text(f"PRAGMA user_version={SCHEMA_VERSION}"))
-    return engine
 
 
 class Store:
@@ -88,29 +61,6 @@ class Store:
 
     # Media ------------------------------------------------------------------------------------
 
-    def sync_media(self, media: MediaFolder) -> None:
-        """Bring the tables up to the folder: new files get new ids, known ones keep theirs."""
-        with self.writing() as session:
-            known = {entity.path: entity for entity in session.scalars(select(Entity))}
-            datasets = {dataset.path: dataset for dataset in session.scalars(select(Dataset))}
-            seen = set()
-            for path, stamp in media.walk():
-                entity = known.get(path)
-                if entity is None or _changed(entity, stamp):
-                    file = media.describe(path, stamp)
-                    if file is None:
-                        continue
-                    entity = _put(
-                        session, entity, file, _dataset_of(session, datasets, media, path)
-                    )
-                entity.missing = False
-                seen.add(path)
-            for path, entity in known.items():
-                if path not in seen:
-                    entity.missing = True
-            for dataset in datasets.values():
-                dataset.description = media.about(dataset.path)
-
     def project(self) -> Project:
         """Return the project."""
         with self.reading() as session:
@@ -130,26 +80,48 @@ class Store:
             return session.get(Dataset, dataset_id)
 
     def entities(
-        self, dataset_ids: Sequence[int] | None = None, kind: str = "image"
+        self, dataset_ids: Sequence[int] | None = None, kind: str | None = "image"
     ) -> list[Entity]:
-        """Return the media of some datasets (None: of all), in the order of their ids."""
-        query = select(Entity).where(Entity.kind == kind, ~Entity.missing).order_by(Entity.id)
+        """Return the media of some datasets (None: of all), in the order of their ids.
+
+        Args:
+            dataset_ids: of which datasets.
+            kind: image, video, volume or cloud; None: of every kind.
+        """
+        query = select(Entity).where(~Entity.missing).order_by(Entity.id)
+        if kind is not None:
+            query = query.where(Entity.kind == kind)
         if dataset_ids is not None:
             query = query.where(Entity.dataset_id.in_(dataset_ids))
         with self.reading() as session:
             return list(session.scalars(query))
 
-    def entity(self, entity_id: int, kind: str = "image") -> Entity | None:
+    def entity(self, entity_id: int, kind: str | None = "image") -> Entity | None:
         """Return a medium, or None when it is unknown, of another kind, or its file is gone."""
         with self.reading() as session:
             entity = session.get(Entity, entity_id)
-        return entity if entity and entity.kind == kind and not entity.missing else None
+        if entity is None or entity.missing or kind not in (None, entity.kind):
+            return None
+        return entity
 
     def entities_by_hash(self, file_hash: str) -> list[Entity]:
-        """Return the media with this content."""
-        query = select(Entity).where(Entity.hash == file_hash, ~Entity.missing).order_by(Entity.id)
+        """Return the images with this content."""
+        same = select(Entity).where(Entity.hash == file_hash, Entity.kind == "image")
+        query = same.where(~Entity.missing).order_by(Entity.id)
         with self.reading() as session:
             return list(session.scalars(query))
+
+    def photos(self, cloud_ids: Sequence[int]) -> list[Photo]:
+        """Return the photos of some point clouds, in the order of their ids."""
+        query = select(Photo).where(Photo.cloud_id.in_(cloud_ids), ~Photo.missing)
+        with self.reading() as session:
+            return list(session.scalars(query.order_by(Photo.id)))
+
+    def photo(self, photo_id: int) -> Photo | None:
+        """Return a photo, or None when it is unknown or its file is gone."""
+        with self.reading() as session:
+            photo = session.get(Photo, photo_id)
+        return photo if photo and not photo.missing else None
 
     def figure_counts(self) -> dict[int, int]:
         """Return the number of figures by medium; media without figures are left out."""
@@ -210,11 +182,52 @@ class Store:
             session.flush()
             return [figure.id for figure in figures]
 
-    def figures(self, entity_ids: Sequence[int]) -> list[Figure]:
-        """Return the figures of some media, in the order of their ids."""
+    def add_on_object(self, figure: Figure) -> None:
+        """Add a figure of a frame or a slice; without an object it becomes the first of its own."""
+        with self.writing() as session:
+            if figure.object_id is None:
+                thing = MediaObject(entity_id=figure.entity_id, class_id=figure.class_id)
+                session.add(thing)
+                session.flush()
+                figure.object_id = thing.id
+            session.add(figure)
+
+    def media_object(self, object_id: int) -> MediaObject | None:
+        """Return an object of a video or a volume."""
+        with self.reading() as session:
+            return session.get(MediaObject, object_id)
+
+    def replace_figure(self, figure_id: int, new: Figure) -> Figure | None:
+        """Give a figure the geometry of `new`; None when it is gone.
+
+        Where it is, who made it and when stay; what it was asked for with becomes that of `new`.
+        """
+        with self.writing() as session:
+            figure = session.get(Figure, figure_id)
+            if figure is None:
+                return None
+            for field in ("class_id", "geometry_type", "geometry", "bbox", "area"):
+                setattr(figure, field, getattr(new, field))
+            kept = {key: value for key, value in figure.meta.items() if key != "smartToolInput"}
+            figure.meta = {**kept, **new.meta}
+            figure.nn_updated = True
+            if figure.object_id is not None:
+                session.get_one(MediaObject, figure.object_id).class_id = figure.class_id
+        return figure
+
+    def figures(self, entity_ids: Sequence[int], place: str | None = None) -> list[Figure]:
+        """Return the figures of some media, or of one place on them, in the order of their ids."""
         query = select(Figure).where(Figure.entity_id.in_(entity_ids)).order_by(Figure.id)
+        if place is not None:
+            query = query.where(Figure.place == place)
         with self.reading() as session:
             return list(session.scalars(query))
+
+    def places(self, entity_id: int) -> dict[str, int]:
+        """Return the number of figures by place of a medium; places without are left out."""
+        query = select(Figure.place, func.count()).where(Figure.entity_id == entity_id)
+        with self.reading() as session:
+            return {row[0]: row[1] for row in session.execute(query.group_by(Figure.place))}
 
     def figure(self, figure_id: int) -> Figure | None:
         """Return a figure."""
@@ -276,27 +289,3 @@ class Store:
 def hash_token(token: str) -> str:
     """Return what is kept of a token."""
     return hashlib.sha256(token.encode()).hexdigest()
-
-
-def _changed(entity: Entity, stamp: FileStamp) -> bool:
-    return (entity.size, entity.mtime_ns) != (stamp.size, stamp.mtime_ns)
-
-
-def _dataset_of(
-    session: Session, datasets: dict[str, Dataset], media: MediaFolder, path: str
-) -> Dataset:
-    folder = path.rpartition("/")[0]
-    if folder not in datasets:
-        datasets[folder] = Dataset(path=folder, name=folder or media.root.name)
-        session.add(datasets[folder])
-        session.flush()
-    return datasets[folder]
-
-
-def _put(session: Session, entity: Entity | None, file: ImageFile, dataset: Dataset) -> Entity:
-    if entity is None:
-        entity = Entity(path=file.path, dataset_id=dataset.id, name=file.path.rpartition("/")[2])
-        session.add(entity)
-    for field in ("hash", "mime", "size", "mtime_ns", "width", "height"):
-        setattr(entity, field, getattr(file, field))
-    return entity

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 1
-"""Kept in SQLite's `user_version`; raise it with a migration in `store.open_database`."""
+SCHEMA_VERSION = 2
+"""Kept in SQLite's `user_version`; raise it with a migration in `database.MIGRATIONS`."""
 
 
 def now() -> str:
@@ -49,7 +49,7 @@ class Dataset(Table):
 
 
 class Entity(Table):
-    """A medium: an image now, a video or a volume later (`kind`)."""
+    """A medium: image, video, volume or point cloud (`kind`)."""
 
     __tablename__ = "entities"
 
@@ -65,8 +65,27 @@ class Entity(Table):
     mtime_ns: Mapped[int]
     width: Mapped[int]
     height: Mapped[int]
+    facts: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """What else is known of a video (framesCount, fps, ...) or a volume (meta, type)."""
     missing: Mapped[bool] = mapped_column(default=False)
     """The file is gone; its figures are kept for the day it comes back."""
+
+
+class Photo(Table):
+    """A photo of a point cloud; numbered apart from the media, as on the platform."""
+
+    __tablename__ = "photos"
+
+    cloud_id: Mapped[int] = mapped_column(ForeignKey(Entity.id), index=True)
+    path: Mapped[str] = mapped_column(String, unique=True)
+    name: Mapped[str]
+    hash: Mapped[str]
+    mime: Mapped[str]
+    size: Mapped[int]
+    mtime_ns: Mapped[int]
+    width: Mapped[int]
+    height: Mapped[int]
+    missing: Mapped[bool] = mapped_column(default=False)
 
 
 class ObjectClass(Table):
@@ -82,6 +101,15 @@ class ObjectClass(Table):
     geometry_config: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 
+class MediaObject(Table):
+    """One thing in a video or a volume; its figures show it on frames or slices."""
+
+    __tablename__ = "objects"
+
+    entity_id: Mapped[int] = mapped_column(ForeignKey(Entity.id), index=True)
+    class_id: Mapped[int] = mapped_column(ForeignKey(ObjectClass.id))
+
+
 class Figure(Table):
     """One mask (or other geometry) on one medium."""
 
@@ -90,6 +118,9 @@ class Figure(Table):
 
     entity_id: Mapped[int] = mapped_column(ForeignKey(Entity.id))
     class_id: Mapped[int] = mapped_column(ForeignKey(ObjectClass.id))
+    object_id: Mapped[int | None] = mapped_column(ForeignKey(MediaObject.id), default=None)
+    place: Mapped[str] = mapped_column(String, default="")
+    """Where on the medium: "" (an image), `frame:12`, `axial:30`, `photo:3`."""
     geometry_type: Mapped[str]
     geometry: Mapped[dict[str, Any]]
     bbox: Mapped[list[Any]]
@@ -104,7 +135,11 @@ class Figure(Table):
 
 
 class TeamFile(Table):
-    """A file of the team's storage; its bytes lie under their hash, never under its name."""
+    """A file of the team's storage.
+
+    What was uploaded lies under its hash, never under its name; what a person put into the team
+    folder lies there.
+    """
 
     __tablename__ = "team_files"
 
@@ -112,6 +147,8 @@ class TeamFile(Table):
     hash: Mapped[str]
     size: Mapped[int]
     mime: Mapped[str]
+    put_ns: Mapped[int | None] = mapped_column(default=None)
+    """Modification time of a file in the team folder; None: it was uploaded."""
 
 
 class TaskField(Table):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import supervisely as sly
+from workspace_gallery import Ids, make_gallery
 from workspace_http import (
     OWNER_TOKEN,
     SESSION_TOKEN,
@@ -80,3 +81,41 @@ def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     )
     with serving(app) as url:
         yield Running(url, app)
+
+
+@pytest.fixture(scope="session")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A workspace with every kind of medium, for tests that change nothing in it."""
+    root = tmp_path_factory.mktemp("gallery")
+    app = create_workspace(
+        WorkspaceSettings(
+            folder=make_gallery(root / "media"),
+            data_dir=root / "data",
+            token=OWNER_TOKEN,
+            session_token=SESSION_TOKEN,
+        )
+    )
+    with serving(app) as url:
+        yield Running(url, app)
+
+
+@pytest.fixture
+def gallery_api(gallery: Running) -> sly.Api:
+    return gallery.api()
+
+
+@pytest.fixture
+def ids(gallery: Running) -> Ids:
+    store = gallery.app.state.workspace.store
+    media = {entity.name: entity for entity in store.entities(kind=None)}
+    cloud = media["a.pcd"]
+    return Ids(
+        clip=media["clip.avi"].id,
+        lossy=media["lossy.mp4"].id,
+        volume=media["blobs.nrrd"].id,
+        cloud=cloud.id,
+        photo=store.photos([cloud.id])[0].id,
+        films=media["clip.avi"].dataset_id,
+        scans=media["blobs.nrrd"].dataset_id,
+        street=cloud.dataset_id,
+    )

@@ -129,3 +129,49 @@ def test_absent_file_is_404(workspace: Running) -> None:
         ).status_code
         == 404
     )
+
+
+def test_what_is_put_into_the_team_folder_is_a_team_file(
+    workspace: Running, api: sly.Api, tmp_path: Path
+) -> None:
+    """As a person puts a trained checkpoint there: no upload, no restart."""
+    place = workspace.app.state.workspace.settings.team_files / "experiments" / "7_mine"
+    (place / "checkpoints").mkdir(parents=True)
+    (place / "checkpoints" / "best.pt").write_bytes(b"weights")
+    (place / ".hidden").write_text("x")
+    path = "/experiments/7_mine/checkpoints/best.pt"
+    (info,) = api.file.list(1, "/experiments", return_type="fileinfo")
+    assert (info.path, info.sizeb) == (path, 7)
+    api.file.download(1, path, str(tmp_path / "got.pt"))
+    assert (tmp_path / "got.pt").read_bytes() == b"weights"
+
+    (place / "checkpoints" / "best.pt").write_bytes(b"better weights")
+    changed = api.file.get_info_by_path(1, path)
+    assert (changed.id, changed.sizeb) == (info.id, 14)
+    assert changed.hash != info.hash
+    with pytest.raises(requests.HTTPError) as refused:
+        api.file.remove(1, path)
+    assert "remove it there" in refused.value.response.json()["error"]
+    (place / "checkpoints" / "best.pt").unlink()
+    assert not api.file.exists(1, path)
+
+
+def test_an_upload_wins_over_the_team_folder(
+    workspace: Running, api: sly.Api, uploaded: dict[str, bytes], tmp_path: Path
+) -> None:
+    place = workspace.app.state.workspace.settings.team_files
+    place.mkdir(parents=True)
+    (place / "notes.txt").write_text("from the folder")
+    api.file.download(1, "/notes.txt", str(tmp_path / "notes.txt"))
+    assert (tmp_path / "notes.txt").read_bytes() == uploaded["/notes.txt"]
+
+
+def test_links_in_the_team_folder_are_not_followed(
+    workspace: Running, api: sly.Api, tmp_path: Path
+) -> None:
+    place = workspace.app.state.workspace.settings.team_files
+    place.mkdir(parents=True)
+    (tmp_path / "secret").write_text("secret")
+    (place / "link").symlink_to(tmp_path / "secret")
+    (place / "folder").symlink_to(tmp_path)
+    assert api.file.list(1, "/") == []

@@ -25,7 +25,9 @@ def test_samples_without_a_folder(settings: Settings, tmp_path: Path) -> None:
     with serving(create_workspace(settings(folder=None))) as url:
         datasets = requests.get(f"{url}/workspace/api/media", timeout=10).json()["datasets"]
         by_name = {one["name"]: one for one in datasets}
-        assert set(by_name) == {"drawn scenes", "photographs"}
+        assert set(by_name) == {
+            *("drawn scenes", "photographs", "drawn clip", "drawn volume", "drawn point cloud")
+        }
         assert len(by_name["drawn scenes"]["images"]) == 6
         assert len(by_name["photographs"]["images"]) == 4
         assert "choose tiny" in by_name["photographs"]["description"]
@@ -37,6 +39,9 @@ def test_samples_without_a_folder(settings: Settings, tmp_path: Path) -> None:
     before = {one["id"] for dataset in datasets for one in dataset["images"]}
     store = create_workspace(settings(folder=None)).state.workspace.store
     assert {entity.id for entity in store.entities()} == before
+    assert sorted(one.name for one in store.entities(kind=None) if one.kind != "image") == [
+        *("blobs.nrrd", "clip.avi", "street.pcd")
+    ]
 
 
 def test_many_save_at_once(workspace: Running) -> None:

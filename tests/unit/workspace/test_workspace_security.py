@@ -6,6 +6,7 @@ import pytest
 import requests
 import supervisely as sly
 from test_workspace_strict import GOOD
+from workspace_gallery import Ids
 from workspace_http import OWNER_TOKEN, SESSION_TOKEN, Running
 
 
@@ -42,6 +43,43 @@ def test_a_limited_member(
     assert call(guest, api.image.get_list(cats.id)[0].id, cats.id) is not None
     with pytest.raises(requests.HTTPError) as refused:
         call(guest, api.image.get_list(dogs.id)[0].id, dogs.id)
+    assert refused.value.response.status_code == 403
+    assert "guest has no right" in refused.value.response.json()["error"]
+
+
+OTHER_CALLS: dict[str, Callable[[sly.Api, Ids], object]] = {
+    "video info": lambda api, ids: api.video.get_info_by_id(ids.clip),
+    "video list": lambda api, ids: api.video.get_list(ids.films),
+    "video": lambda api, ids: api.video._download(ids.clip),
+    "frame": lambda api, ids: api.video.frame.download_np(ids.clip, 0),
+    "frames": lambda api, ids: api.video.frame.download_nps(ids.clip, [0, 1]),
+    "volume info": lambda api, ids: api.volume.get_info_by_id(ids.volume),
+    "volume list": lambda api, ids: api.volume.get_list(ids.scans),
+    "volume": lambda api, ids: api.volume._download(ids.volume),
+    "slice": lambda api, ids: api.post("volumes.slices.images.download", _slice(ids.volume)),
+    "cloud info": lambda api, ids: api.pointcloud.get_info_by_id(ids.cloud),
+    "cloud list": lambda api, ids: api.pointcloud.get_list(ids.street),
+    "cloud": lambda api, ids: api.pointcloud._download(ids.cloud),
+    "photos": lambda api, ids: api.pointcloud.get_list_related_images_batch(ids.street, [1]),
+    "photo": lambda api, ids: api.pointcloud.download_related_image(ids.photo),
+}
+
+
+def _slice(volume_id: int) -> dict[str, object]:
+    normal = {"x": 0, "y": 0, "z": 1}
+    body = {"volumeId": volume_id, "sliceIndex": 0, "normal": normal}
+    return {**body, "windowCenter": 0, "windowWidth": 1}
+
+
+@pytest.mark.parametrize("call", OTHER_CALLS.values(), ids=OTHER_CALLS)
+def test_a_member_without_right_on_other_media(
+    gallery: Running, ids: Ids, call: Callable[[sly.Api, Ids], object]
+) -> None:
+    assert call(gallery.api(), ids) is not None
+    pictures = gallery.api().dataset.get_info_by_name(1, "albums")
+    guest = gallery.api(gallery.member("guest", [pictures.id]))
+    with pytest.raises(requests.HTTPError) as refused:
+        call(guest, ids)
     assert refused.value.response.status_code == 403
     assert "guest has no right" in refused.value.response.json()["error"]
 

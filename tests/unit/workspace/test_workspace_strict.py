@@ -11,9 +11,23 @@ from pydantic import BaseModel
 from workspace_http import Running
 
 from sam2_serving.workspace.api import annotations as whole_annotations
-from sam2_serving.workspace.api import figures, files, images, instance, projects, tasks
+from sam2_serving.workspace.api import (
+    clouds,
+    ecosystem,
+    figures,
+    files,
+    images,
+    instance,
+    projects,
+    tasks,
+    videos,
+    volumes,
+)
 
-FAMILIES = (instance, projects, images, figures, whole_annotations, files, tasks)
+FAMILIES = (
+    *(instance, projects, images, videos, volumes, clouds),
+    *(figures, whole_annotations, files, tasks, ecosystem),
+)
 
 GOOD: dict[str, dict[str, Any]] = {
     "instance.version": {},
@@ -32,6 +46,26 @@ GOOD: dict[str, dict[str, Any]] = {
     "images.list": {"datasetId": 1, "forceMetadataForLinks": True},
     "images.bulk.download": {"datasetId": 1, "imageIds": [1]},
     "images.bulk.download-by-hash": {"hashes": ["x"]},
+    "videos.info": {"id": 1, "forceMetadataForLinks": True},
+    "videos.list": {"forceMetadataForLinks": True},
+    "videos.download": {"id": 1},
+    "videos.download-frame": {"videoId": 1, "frame": 0},
+    "videos.bulk.download-frame": {"videoId": 1, "frames": [0]},
+    "volumes.info": {"id": 1},
+    "volumes.list": {},
+    "volumes.download": {"id": 1},
+    "volumes.slices.images.download": {
+        "volumeId": 1,
+        "sliceIndex": 0,
+        "normal": {"x": 0, "y": 0, "z": 1},
+        "windowCenter": 0,
+        "windowWidth": 1,
+    },
+    "point-clouds.info": {"id": 1},
+    "point-clouds.list": {"datasetId": 1},
+    "point-clouds.download": {"id": 1},
+    "point-clouds.images.list": {"datasetId": 1},
+    "point-clouds.images.download": {"id": 1},
     "figures.bulk.add": {"entityId": 1, "figures": []},
     "figures.info": {"id": 1, "fields": []},
     "figures.list": {"datasetId": 1, "fields": []},
@@ -53,7 +87,29 @@ GOOD: dict[str, dict[str, Any]] = {
     "file-storage.download": {"teamId": 1, "path": "/"},
     "file-storage.info": {"id": 1},
     "file-storage.remove": {"teamId": 1, "path": "/"},
+    "teams.list": {},
+    "teams.info": {"id": 1},
+    "workspaces.list": {"teamId": 1},
+    "workspaces.info": {"id": 1},
+    "agents.available": {"teamId": 1, "withoutPublic": False, "anyStatus": False, "needGPU": True},
+    "ecosystem.list": {},
+    "ecosystem.info": {},
     "tasks.info": {"id": 1},
+    "tasks.list": {"workspaceId": 1},
+    "tasks.run.app": {
+        "agentId": None,
+        "workspaceId": 1,
+        "description": "",
+        "params": {},
+        "logLevel": "info",
+        "usersIds": [],
+        "appVersion": "",
+        "isBranch": False,
+        "taskName": "",
+        "restartPolicy": "never",
+        "proxyKeepUrl": False,
+        "advancedSettings": {},
+    },
     "tasks.data.get": {"taskId": 1, "fields": []},
     "tasks.data.set": {"taskId": 1, "fields": []},
     "tasks.app-v2.data.set": {"taskId": 1, "payload": {}},
@@ -121,7 +177,9 @@ def test_broken_json_is_400(lasting: Running) -> None:
     assert lasting.page("POST", path, data=b"\xff\xfe", headers=headers).status_code == 400
 
 
-@pytest.mark.parametrize("route", ["images.destroy", "images", "", "videos.info", "../images.info"])
+@pytest.mark.parametrize(
+    "route", ["images.destroy", "images", "", "videos.destroy", "../images.info"]
+)
 def test_unknown_routes_are_404(lasting: Running, route: str) -> None:
     answer = lasting.post(route, {})
     assert answer.status_code == 404

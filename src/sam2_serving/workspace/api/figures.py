@@ -190,7 +190,7 @@ def figure_json(figure: Figure, image: Entity, here: Workspace) -> dict[str, Any
     return {
         "id": figure.id,
         "classId": figure.class_id,
-        "objectId": None,
+        "objectId": figure.object_id,
         "entityId": image.id,
         "imageId": image.id,
         "datasetId": image.dataset_id,

@@ -90,7 +90,11 @@ def file_storage_info(body: FileStorageInfo, here: Here) -> dict[str, Any]:
 def file_storage_remove(body: FileStorageRemove, here: Here) -> dict[str, Any]:
     """Remove a file or a folder."""
     _check_team(body.teamId)
-    if not here.files.remove(body.path):
+    try:
+        removed = here.files.remove(body.path)
+    except ValueError as error:
+        raise BadRequest(f"path: {error}") from error
+    if not removed:
         raise NotFound(f"There is no team file {body.path}.")
     return {"success": True}
 

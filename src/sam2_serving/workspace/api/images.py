@@ -62,10 +62,7 @@ class ImagesBulkDownloadByHash(Strict):
 def images_download(body: ImagesDownload, caller: ByToken, here: Here) -> FileResponse:
     """Send an image's bytes, as they lie in the folder."""
     entity = here.image(caller, body.id)
-    try:
-        return FileResponse(here.media.locate(entity.path), media_type=entity.mime)
-    except FileNotFoundError as error:
-        raise NotFound(f"The file of image {entity.id} is gone.") from error
+    return FileResponse(here.file_of(entity), media_type=entity.mime)
 
 
 @router.post("/images.info")
@@ -78,16 +75,8 @@ def images_info(body: ImagesInfo, caller: ByToken, here: Here) -> dict[str, Any]
 @router.post("/images.list")
 def images_list(body: ImagesList, caller: ByToken, here: Here) -> dict[str, Any]:
     """List the images of a dataset, or of all datasets that the caller may see."""
-    if body.datasetId is not None:
-        dataset_ids = [here.dataset(caller, body.datasetId).id]
-    elif body.projectId is not None:
-        here.project(body.projectId)
-        dataset_ids = [one.id for one in here.store.datasets() if caller.sees(one.id)]
-    else:
-        raise BadRequest("datasetId: give the dataset's or the project's id.")
-    page, numbers = select_page(
-        here.store.entities(dataset_ids), body, getattr, {"id", "name", "hash"}
-    )
+    images = here.media_of(caller, "image", body.datasetId, body.projectId)
+    page, numbers = select_page(images, body, getattr, {"id", "name", "hash"})
     counts = here.store.figure_counts()
     entities = [only(body.fields, image_json(entity, here, counts)) for entity in page]
     return {**numbers, "entities": entities}
@@ -167,7 +156,4 @@ def image_json(entity: Entity, here: Workspace, figure_counts: dict[int, int]) -
 
 
 def _content(entity: Entity, here: Workspace) -> bytes:
-    try:
-        return here.media.locate(entity.path).read_bytes()
-    except FileNotFoundError as error:
-        raise NotFound(f"The file of image {entity.id} is gone.") from error
+    return here.file_of(entity).read_bytes()

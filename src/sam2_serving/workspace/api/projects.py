@@ -161,7 +161,7 @@ def datasets_list(body: DatasetsList, caller: ByToken, here: Here) -> dict[str, 
 
 def dataset_json(dataset: Dataset, here: Workspace) -> dict[str, Any]:
     """Shape a dataset. Contract 8.2, datasets.info."""
-    media = here.store.entities([dataset.id])
+    media = here.store.entities([dataset.id], kind=None)
     return {
         "id": dataset.id,
         "name": dataset.name,
@@ -170,7 +170,7 @@ def dataset_json(dataset: Dataset, here: Workspace) -> dict[str, Any]:
         "workspaceId": WORKSPACE_ID,
         "teamId": TEAM_ID,
         "parentId": None,
-        "imagesCount": len(media),
+        "imagesCount": sum(entity.kind == "image" for entity in media),
         "itemsCount": len(media),
         "size": str(sum(entity.size for entity in media)),
         "referenceImageUrl": None,
@@ -185,7 +185,7 @@ def project_json(caller: Caller, here: Workspace) -> dict[str, Any]:
     """Shape the project. Contract 8.2, projects.list."""
     project = here.store.project()
     datasets = [dataset for dataset in here.store.datasets() if caller.sees(dataset.id)]
-    media = here.store.entities([dataset.id for dataset in datasets])
+    media = here.store.entities([dataset.id for dataset in datasets], kind=None)
     return {
         "id": project.id,
         "name": project.name,
@@ -196,7 +196,7 @@ def project_json(caller: Caller, here: Workspace) -> dict[str, Any]:
         "workspaceId": WORKSPACE_ID,
         "teamId": TEAM_ID,
         "groupId": TEAM_ID,
-        "imagesCount": len(media),
+        "imagesCount": sum(entity.kind == "image" for entity in media),
         "itemsCount": len(media),
         "datasetsCount": len(datasets),
         "size": str(sum(entity.size for entity in media)),

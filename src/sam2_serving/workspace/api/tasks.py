@@ -9,8 +9,9 @@ from fastapi.responses import Response
 from pydantic import ConfigDict, Field
 
 from sam2_serving.workspace.answers import NotFound
-from sam2_serving.workspace.api.strict import Strict
-from sam2_serving.workspace.context import Here
+from sam2_serving.workspace.api.ecosystem import MODULE_ID, MODULE_NAME
+from sam2_serving.workspace.api.strict import Listed, Strict, select_page
+from sam2_serving.workspace.context import Here, Workspace
 from sam2_serving.workspace.proxy import call_app
 from sam2_serving.workspace.security import ByToken, caller_by_token
 from sam2_serving.workspace.settings import TASK_ID, TEAM_ID, WORKSPACE_ID
@@ -22,6 +23,33 @@ class TasksInfo(Strict):
     """Contract 8.2, tasks.info."""
 
     id: int
+
+
+class TasksList(Listed):
+    """The SDK's `api.task.get_list`."""
+
+    workspaceId: int
+
+
+class TasksRunApp(Strict):
+    """Contract 1.8, `api.nn.deploy`; fields as the SDK's `api.task.start` sends them."""
+
+    agentId: int | None
+    workspaceId: int
+    moduleId: int | None = None
+    appId: int | None = None
+    description: str
+    params: dict[str, Any]
+    logLevel: str
+    usersIds: list[int]
+    appVersion: str | None
+    isBranch: bool
+    taskName: str | None
+    restartPolicy: str
+    proxyKeepUrl: bool
+    advancedSettings: dict[str, Any]
+    redirectRequests: dict[str, Any] = Field(default_factory=dict)
+    singleSessionMode: bool = False
 
 
 class TasksDataGet(Strict):
@@ -84,19 +112,25 @@ class TasksRequestDirect(Strict):
 def tasks_info(body: TasksInfo, here: Here) -> dict[str, Any]:
     """Describe the app's task."""
     _check_task(body.id)
-    return {
-        "id": TASK_ID,
-        "type": "app",
-        "status": "started",
-        "teamId": TEAM_ID,
-        "workspaceId": WORKSPACE_ID,
-        "createdBy": 1,
-        "meta": {
-            "params": {"state": {}},
-            "sessionToken": here.settings.session_token.get_secret_value(),
-            "app": {"id": 1, "name": "Serve Segment Anything 2.1"},
-        },
-    }
+    return _task_json(here)
+
+
+@router.post("/tasks.list")
+def tasks_list(body: TasksList, here: Here) -> dict[str, Any]:
+    """List the app's task."""
+    tasks = [_task_json(here)] if body.workspaceId == WORKSPACE_ID else []
+    page, numbers = select_page(tasks, body, dict.__getitem__, {"id", "status", "type"})
+    return {**numbers, "entities": page}
+
+
+@router.post("/tasks.run.app")
+def tasks_run_app(body: TasksRunApp, here: Here) -> list[dict[str, Any]]:
+    """Name the app's task: here the app is started beside the workspace, not by it."""
+    if body.workspaceId != WORKSPACE_ID:
+        raise NotFound(f"There is no workspace {body.workspaceId}.")
+    if body.moduleId != MODULE_ID:
+        raise NotFound(f"There is no module {body.moduleId}; the app's module is {MODULE_ID}.")
+    return [{**_task_json(here), "taskId": TASK_ID}]
 
 
 @router.post("/tasks.data.get")
@@ -146,6 +180,22 @@ async def tasks_request_direct(body: TasksRequestDirect, caller: ByToken, here: 
         "server_address": here.settings.public_address,
     }
     return await call_app(here, body.command.strip("/"), envelope, timeout_s=body.timeout)
+
+
+def _task_json(here: Workspace) -> dict[str, Any]:
+    return {
+        "id": TASK_ID,
+        "type": "app",
+        "status": "started",
+        "teamId": TEAM_ID,
+        "workspaceId": WORKSPACE_ID,
+        "createdBy": 1,
+        "meta": {
+            "params": {"state": {}},
+            "sessionToken": here.settings.session_token.get_secret_value(),
+            "app": {"id": MODULE_ID, "moduleId": MODULE_ID, "name": MODULE_NAME},
+        },
+    }
 
 
 def _merged(known: Any, entry: DataField) -> Any:
