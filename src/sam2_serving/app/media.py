@@ -1,120 +1,69 @@
-"""From what a request names to an image that the engine can load: one function a kind of source.
-
-The info call comes first. It is the permission check, and it gives the version that is part of the
-embedding's key; only then may the store answer, or the file be downloaded.
-"""
+"""From what a request names to an image that the engine can load."""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sam2_serving.app.permissions import Permissions
 from sam2_serving.app.platform_api import Caller, PlatformClient
-from sam2_serving.app.reporting import BadRequest, MediaTooLarge, UnsupportedSource
+from sam2_serving.app.reporting import BadRequest, MediaTooLarge
 from sam2_serving.app.requests import SmartToolContext
+from sam2_serving.app.single_flight import SingleFlight
+from sam2_serving.app.sources import Source, Sources
 from sam2_serving.engine import ImageKey, ImageSource
 from sam2_serving.images import decode_image
 
-PERMISSION_S = 60.0
-"""How long an info call's answer counts; a right that is taken away lasts no longer than this."""
-MAX_REMEMBERED = 20_000
+Size = tuple[int, int]
+"""(width, height) in pixels."""
+MAX_SIZES = 100_000
 
 
-@dataclass(frozen=True)
-class MediaInfo:
-    """What the platform says about an image.
-
-    Attributes:
-        version: changes whenever the pixels do.
-        size: (width, height) in pixels, or None if the platform does not say.
-    """
-
-    version: str
-    size: tuple[int, int] | None
-
-
-@dataclass(frozen=True)
 class Media:
-    """An image that the caller may see.
+    """An image that the caller may see; made for one request.
 
     Attributes:
         source: what the engine needs.
-        size: (width, height) in pixels, or None if unknown before the download.
-    """
-
-    source: ImageSource
-    size: tuple[int, int] | None
-
-
-@dataclass(frozen=True)
-class _Right:
-    server: str
-    token_hash: str
-    kind: str
-    id: str
-
-
-class Permissions:
-    """Remembers for a minute who may see what. Only a yes is remembered. Thread-safe.
-
-    Requests of one caller that ask the same at once share one answer, be it a refusal: if the
-    platform hangs, they hang beside each other, not one after the other.
     """
 
     def __init__(
-        self, lifetime_s: float = PERMISSION_S, clock: Callable[[], float] = time.monotonic
+        self, source: ImageSource, stated_size: Size | None, measure: Callable[[], Size]
     ) -> None:
-        self._lifetime_s = lifetime_s
-        self._clock = clock
+        self.source = source
+        self._stated_size = stated_size
+        self._measure = measure
+
+    def size(self) -> Size:
+        """Return the size that coordinates refer to; downloads the image if nobody states it."""
+        return self._stated_size or self._measure()
+
+    def pixel_size(self) -> Size:
+        """Return the size of the pixels themselves, whatever the platform states."""
+        return self._measure()
+
+
+class Sizes:
+    """Remembers how large decoded pictures are; a key names pixels that never change."""
+
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: OrderedDict[_Right, tuple[float, MediaInfo]] = OrderedDict()
-        self._asking: dict[_Right, Future[MediaInfo]] = {}
+        self._known: OrderedDict[ImageKey, Size] = OrderedDict()
 
-    def info(self, caller: Caller, kind: str, id: str, ask: Callable[[], MediaInfo]) -> MediaInfo:
-        """Return what is remembered, or the answer of `ask`, whose exceptions pass through."""
-        right = _Right(caller.server, caller.token_hash, kind, id)
+    def get(self, key: ImageKey) -> Size | None:
+        """Return a size, if it is known."""
         with self._lock:
-            known = self._recall(right)
-            if known is not None:
-                return known
-            asking = self._asking.get(right)
-            if asking is None:
-                own = self._asking[right] = Future()
-        if asking is not None:
-            return asking.result()
-        try:
-            info = ask()
-        except BaseException as error:
-            with self._lock:
-                del self._asking[right]
-            own.set_exception(error)
-            raise
+            return self._known.get(key)
+
+    def remember(self, key: ImageKey, size: Size) -> None:
+        """Keep a size; the oldest ones go when there are too many."""
         with self._lock:
-            del self._asking[right]
-            self._remember(right, info)
-        own.set_result(info)
-        return info
-
-    def _recall(self, right: _Right) -> MediaInfo | None:
-        entry = self._known.get(right)
-        if entry is None or entry[0] <= self._clock():
-            self._known.pop(right, None)
-            return None
-        return entry[1]
-
-    def _remember(self, right: _Right, info: MediaInfo) -> None:
-        self._known[right] = (self._clock() + self._lifetime_s, info)
-        self._known.move_to_end(right)
-        while len(self._known) > MAX_REMEMBERED:
-            self._known.popitem(last=False)
+            self._known[key] = size
+            while len(self._known) > MAX_SIZES:
+                self._known.popitem(last=False)
 
 
 class MediaLibrary:
@@ -136,60 +85,64 @@ class MediaLibrary:
             max_pixels: largest picture.
             permissions: what is known of the callers' rights.
         """
-        self._platform = platform
-        self._max_bytes = max_bytes
+        self._sources = Sources(platform, permissions or Permissions(), max_bytes)
         self._max_pixels = max_pixels
-        self._permissions = permissions or Permissions()
+        self._sizes = Sizes()
+        self._measuring: SingleFlight[Size] = SingleFlight()
 
     def find(self, caller: Caller, context: SmartToolContext) -> Media:
         """Return the image of a Smart Tool request, after the platform said that it may be seen.
 
-        The order in which sources win is the platform's (contract, section 3.1).
-
         Raises:
-            UnsupportedSource: a kind of source that is not served yet.
-            BadRequest: no source at all.
+            BadRequest: no source at all, or a frame or slice that does not exist.
             AppError: what `PlatformClient` raises.
         """
-        if context.image_id is not None:
-            return self._image_by_id(caller, context.image_id)
-        if context.image_hash is not None:
-            raise _not_yet("images named only by their hash")
-        if context.volume is not None:
-            raise _not_yet("slices of volumes")
-        if context.video is not None:
-            raise _not_yet("frames of videos")
-        if context.pcd_related_image_id is not None:
-            raise _not_yet("photos of point clouds")
-        raise BadRequest("The request names no image: context.image_id is missing.")
-
-    def _image_by_id(self, caller: Caller, image_id: int) -> Media:
-        def ask() -> MediaInfo:
-            return _media_info(self._platform.image_info(caller, image_id))
-
-        info = self._permissions.info(caller, "image", str(image_id), ask)
-        if info.size is not None and info.size[0] * info.size[1] > self._max_pixels:
+        source = self._source(caller, context)
+        if source.size is not None and source.size[0] * source.size[1] > self._max_pixels:
             raise MediaTooLarge(
-                f"The image has {info.size[0]} x {info.size[1]} pixels; at most "
+                f"The image has {source.size[0]} x {source.size[1]} pixels; at most "
                 f"{self._max_pixels} are allowed (server setting SAM2_SERVING_MAX_IMAGE_PIXELS)."
             )
-        key = ImageKey("image", caller.server, str(image_id), info.version)
+        return self._media(caller, source)
 
-        def download() -> npt.NDArray[np.uint8]:
-            file = self._platform.image_bytes(caller, image_id, self._max_bytes)
-            return decode_image(file, self._max_pixels, info.size)
+    def _source(self, caller: Caller, context: SmartToolContext) -> Source:
+        """Choose the source; which one wins is the platform's order (contract, section 3.1)."""
+        if context.image_id is not None:
+            return self._sources.image(caller, context.image_id)
+        if context.image_hash is not None:
+            return self._sources.image_by_hash(caller, context.image_hash)
+        if context.volume is not None:
+            return self._sources.slice(caller, context.volume)
+        if context.video is not None:
+            return self._sources.frame(caller, context.video)
+        if context.pcd_related_image_id is not None:
+            return self._sources.photo(caller, context.pcd_related_image_id)
+        raise BadRequest(
+            "The request names no image: give context.image_id, image_hash, volume, video or "
+            "pcd_related_image_id."
+        )
 
-        return Media(ImageSource(key, download), info.size)
+    def _media(self, caller: Caller, source: Source) -> Media:
+        held: list[npt.NDArray[np.uint8]] = []
 
+        def decode() -> npt.NDArray[np.uint8]:
+            pixels = decode_image(source.download(), self._max_pixels, source.size)
+            self._sizes.remember(source.key, (pixels.shape[1], pixels.shape[0]))
+            return pixels
 
-def _media_info(info: dict[str, Any]) -> MediaInfo:
-    """Read a record of `images.info`; an image behind a link has no hash, only a time."""
-    version = info.get("hash") or f"updated {info.get('updatedAt')}"
-    width, height = info.get("width"), info.get("height")
-    if not (isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0):
-        return MediaInfo(str(version), None)
-    return MediaInfo(str(version), (width, height))
+        def decode_and_hold() -> Size:
+            # What was downloaded to be measured is not downloaded again to be embedded.
+            held.append(decode())
+            height, width = held[0].shape[:2]
+            return width, height
 
+        def measure() -> Size:
+            known = self._sizes.get(source.key)
+            # One download for all who ask at once, but for each caller with their own token.
+            flight = (caller.token_hash, source.key)
+            return known or self._measuring.run(flight, decode_and_hold)
 
-def _not_yet(what: str) -> UnsupportedSource:
-    return UnsupportedSource(f"Not supported yet: {what}. Use an image with an id.")
+        def load() -> npt.NDArray[np.uint8]:
+            return held.pop() if held else decode()
+
+        return Media(ImageSource(source.key, load), source.size, measure)

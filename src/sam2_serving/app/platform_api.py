@@ -15,6 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+from requests_toolbelt import MultipartDecoder  # type: ignore[import-untyped]
+from requests_toolbelt.multipart.decoder import (  # type: ignore[import-untyped]
+    ImproperBodyPartContentException,
+    NonMultipartContentTypeException,
+)
 from supervisely.sly_logger import logger
 
 from sam2_serving.app.reporting import (
@@ -27,6 +32,7 @@ from sam2_serving.app.reporting import (
     PlatformUnavailable,
     Unauthorized,
 )
+from sam2_serving.app.requests import VolumeSlice
 
 TRIES = 2
 PAUSE_S = 0.3
@@ -44,6 +50,14 @@ class Caller:
     def token_hash(self) -> str:
         """What may be remembered of the token."""
         return hashlib.sha256(self.token.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a route sent."""
+
+    content: bytes
+    content_type: str
 
 
 class PlatformClient:
@@ -74,16 +88,27 @@ class PlatformClient:
             MediaNotFound, PermissionDenied, Unauthorized: what the platform says.
             PlatformUnavailable, PlatformTimeout: it says nothing usable.
         """
-        what = f"image {image_id}"
         body = {"id": image_id, "forceMetadataForLinks": True}
-        answer = self._call(caller, "images.info", body, what, MAX_JSON_BYTES)
-        try:
-            info = json.loads(answer)
-        except (ValueError, RecursionError):
-            info = None
-        if not isinstance(info, dict):
-            raise PlatformUnavailable(f"The platform's answer about {what} makes no sense.")
-        return info
+        return self._record(caller, "images.info", body, f"image {image_id}")
+
+    def video_info(self, caller: Caller, video_id: int) -> dict[str, Any]:
+        """Return the record of a video (`videos.info`); raises as `image_info`."""
+        body = {"id": video_id, "forceMetadataForLinks": True}
+        return self._record(caller, "videos.info", body, f"video {video_id}")
+
+    def volume_info(self, caller: Caller, volume_id: int) -> dict[str, Any]:
+        """Return the record of a volume (`volumes.info`); raises as `image_info`."""
+        return self._record(caller, "volumes.info", {"id": volume_id}, f"volume {volume_id}")
+
+    def annotation(self, caller: Caller, image_id: int) -> dict[str, Any]:
+        """Return all figures of an image (`annotations.info`); raises as `image_info`."""
+        body = {
+            "imageId": image_id,
+            "withCustomBigData": False,
+            "forceMetadataForLinks": True,
+            "integerCoords": False,
+        }
+        return self._record(caller, "annotations.info", body, f"annotation of image {image_id}")
 
     def image_bytes(self, caller: Caller, image_id: int, max_bytes: int) -> bytes:
         """Return the file of an image (`images.download`).
@@ -93,11 +118,63 @@ class PlatformClient:
             AppError: as `image_info`.
         """
         what = f"image {image_id}"
-        return self._call(caller, "images.download", {"id": image_id}, what, max_bytes)
+        return self._call(caller, "images.download", {"id": image_id}, what, max_bytes).content
+
+    def image_bytes_by_hash(self, caller: Caller, image_hash: str, max_bytes: int) -> bytes:
+        """Return the file of an image named by its hash (`images.bulk.download-by-hash`).
+
+        Raises:
+            MediaNotFound: there is none.
+            AppError: as `image_bytes`.
+        """
+        route, what = "images.bulk.download-by-hash", "image of this hash"
+        answer = self._call(caller, route, {"hashes": [image_hash]}, what, max_bytes)
+        return _only_part(answer, image_hash)
+
+    def frame_bytes(self, caller: Caller, video_id: int, frame: int, max_bytes: int) -> bytes:
+        """Return a frame as a picture file (`videos.download-frame`); raises as `image_bytes`."""
+        body = {"videoId": video_id, "frame": frame}
+        what = f"frame {frame} of video {video_id}"
+        return self._call(caller, "videos.download-frame", body, what, max_bytes).content
+
+    def slice_bytes(self, caller: Caller, slice: VolumeSlice, max_bytes: int) -> bytes:
+        """Return a slice as a picture (`volumes.slices.images.download`); raises as `image_bytes`.
+
+        The platform cuts the slice and maps its intensities through the window.
+        """
+        body = {
+            "volumeId": slice.volume_id,
+            "sliceIndex": slice.slice_index,
+            "normal": slice.normal.model_dump(),
+            "windowCenter": slice.window_center,
+            "windowWidth": slice.window_width,
+        }
+        what = f"slice {slice.slice_index} of volume {slice.volume_id}"
+        return self._call(caller, "volumes.slices.images.download", body, what, max_bytes).content
+
+    def photo_bytes(self, caller: Caller, photo_id: int, max_bytes: int) -> bytes:
+        """Return a photo of a point cloud (`point-clouds.images.download`).
+
+        Raises as `image_bytes`.
+        """
+        route, what = "point-clouds.images.download", f"photo {photo_id}"
+        return self._call(caller, route, {"id": photo_id}, what, max_bytes).content
+
+    def _record(
+        self, caller: Caller, route: str, body: dict[str, Any], what: str
+    ) -> dict[str, Any]:
+        answer = self._call(caller, route, body, what, MAX_JSON_BYTES)
+        try:
+            info = json.loads(answer.content)
+        except (ValueError, RecursionError):
+            info = None
+        if not isinstance(info, dict):
+            raise PlatformUnavailable(f"The platform's answer about {what} makes no sense.")
+        return info
 
     def _call(
         self, caller: Caller, route: str, body: dict[str, Any], what: str, max_bytes: int
-    ) -> bytes:
+    ) -> Answer:
         """Call a route that is safe to repeat: once more if the platform fails, not if it says no.
 
         Both tries share one deadline.
@@ -124,13 +201,14 @@ class PlatformClient:
         what: str,
         max_bytes: int,
         deadline: float,
-    ) -> bytes:
+    ) -> Answer:
         url = f"{_api_root(caller.server)}/v3/{route}"
         try:
             with self._client.stream("POST", url, json=body, headers=_headers(caller)) as response:
                 if response.status_code != 200:
                     raise _refusal(response.status_code, what)
-                return _read(response, what, max_bytes, deadline)
+                content = _read(response, what, max_bytes, deadline)
+                return Answer(content, response.headers.get("content-type", ""))
         except httpx.TimeoutException as error:
             raise _too_slow() from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -165,6 +243,19 @@ def _read(response: httpx.Response, what: str, max_bytes: int, deadline: float) 
         if time.monotonic() > deadline:
             raise _too_slow()
     return bytes(received)
+
+
+def _only_part(answer: Answer, name: str) -> bytes:
+    """Return the one part of a multipart answer; the platform may also send none."""
+    try:
+        parts = MultipartDecoder(answer.content, answer.content_type).parts
+    except (ImproperBodyPartContentException, NonMultipartContentTypeException, ValueError):
+        parts = ()
+    for part in parts:
+        if f'name="{name}"'.encode() in part.headers.get(b"Content-Disposition", b""):
+            content: bytes = part.content
+            return content
+    raise MediaNotFound("The platform has no image of this hash, or does not show it.")
 
 
 def _refusal(status: int, what: str) -> AppError:

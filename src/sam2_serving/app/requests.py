@@ -88,6 +88,11 @@ class Direction(Part):
             raise ValueError("must be (1, 0, 0), (0, 1, 0) or (0, 0, 1)")
         return self
 
+    @property
+    def axis(self) -> str:
+        """The axis that slices are counted along: `x` (sagittal), `y` (coronal), `z` (axial)."""
+        return next(name for name in "xyz" if getattr(self, name) == 1)
+
 
 class VolumeSlice(Part):
     """A slice of a volume, seen through a window of intensities."""
@@ -96,7 +101,7 @@ class VolumeSlice(Part):
     slice_index: Annotated[WholeNumber, Field(ge=0, le=MAX_PIXEL)]
     normal: Direction
     window_center: Number
-    window_width: Number
+    window_width: Annotated[Number, Field(gt=0)]
 
 
 class VideoFrame(Part):

@@ -105,8 +105,9 @@ def segment(
     if _click_outside_crop(context):
         return nothing
     media = library.find(caller_of(body, servers), context)
-    _check_clicks(context, media.size)
-    prompts = prompts_of(context, media.size, use_box)
+    size = media.size()
+    _check_clicks(context, size)
+    prompts = prompts_of(context, size, use_box)
     if prompts.is_empty:
         return nothing
     refine = settings.refine or served.refine
@@ -134,12 +135,12 @@ def caller_of(body: SmartToolRequest, servers: ServerPolicy) -> Caller:
     return Caller(server, body.api_token)
 
 
-def prompts_of(context: SmartToolContext, size: tuple[int, int] | None, use_box: bool) -> Prompts:
+def prompts_of(context: SmartToolContext, size: tuple[int, int], use_box: bool) -> Prompts:
     """Turn clicks and crop into prompts; a box that lies wholly outside the image is none."""
     points = [Point(click.x, click.y, True) for click in context.positive]
     points += [Point(click.x, click.y, False) for click in context.negative]
     box: Box | None = context.crop_box if use_box else None
-    if box is not None and size is not None:
+    if box is not None:
         box = box.clipped(height=size[1], width=size[0])
     return Prompts(tuple(points), box)
 
@@ -157,9 +158,7 @@ def _click_outside_crop(context: SmartToolContext) -> bool:
     return crop is not None and any(not crop.contains(c.x, c.y) for c in context.clicks)
 
 
-def _check_clicks(context: SmartToolContext, size: tuple[int, int] | None) -> None:
-    if size is None:
-        return
+def _check_clicks(context: SmartToolContext, size: tuple[int, int]) -> None:
     width, height = size
     for click in context.clicks:
         if click.x >= width or click.y >= height:
