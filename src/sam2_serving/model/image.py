@@ -167,7 +167,7 @@ class SegmentationModel:
     @torch.inference_mode()
     def encode(self, image: PreparedImage) -> ImageEmbedding:
         """Run the image encoder on what `prepare` of this model gave."""
-        with self._arithmetic():
+        with self.arithmetic():
             maps = self.network.forward_image(image.pixels.to(self.device))["backbone_fpn"][-3:]
             coarsest = maps[2]
             if self.network.directly_add_no_mem_embed:
@@ -199,9 +199,9 @@ class SegmentationModel:
             raise ValueError("There is nothing to segment: give a click, a box or a mask.")
         multimask = prompts.is_ambiguous and previous is None
         mask_input = self._mask_input(prompts, embedding, previous)
-        with self._arithmetic():
+        with self.arithmetic():
             sparse, dense = self.network.sam_prompt_encoder(
-                points=self._sparse_prompts(prompts, embedding.image_size),
+                points=self.sparse_prompts(prompts, embedding.image_size),
                 boxes=None,
                 masks=mask_input,
             )
@@ -234,7 +234,7 @@ class SegmentationModel:
         mask: npt.NDArray[np.bool_] = (logits[0, 0] > MASK_THRESHOLD).cpu().numpy()
         return mask
 
-    def _sparse_prompts(
+    def sparse_prompts(
         self, prompts: Prompts, image_size: tuple[int, int]
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Return (1 x N x 2 network pixels, 1 x N labels): box corners are labelled 2 and 3."""
@@ -269,7 +269,7 @@ class SegmentationModel:
         return torch.from_numpy(logits)[None].to(self.device)
 
     @contextmanager
-    def _arithmetic(self) -> Iterator[None]:
+    def arithmetic(self) -> Iterator[None]:
         """Compute in this model's number format, repeatably."""
         with ExitStack() as stack:
             if self.device.type == "cuda":
