@@ -15,6 +15,7 @@ import pytest
 import uvicorn
 from failing import FailingPlatform
 from live import OWNER_TOKEN, DrawnObject, Platform, RunningApp, free_port
+from pictures import KINDS, scan_slice, write_cloud, write_film, write_kinds, write_scan
 
 from sam2_serving.scenes import draw_scene
 from sam2_serving.workspace.server import create_workspace
@@ -31,6 +32,10 @@ def media_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         dataset.mkdir(exist_ok=True)
         file = dataset / f"scene{seed}.png"
         assert cv2.imwrite(str(file), SCENES[seed].image[..., ::-1]), f"{file} was not written"
+    write_kinds(folder / "kinds", SCENES[0].image)
+    write_film(folder / "open" / "film.avi", [scene.image for scene in SCENES[:3]])
+    write_scan(folder / "open" / "scan.nrrd", [scan_slice(scene.image) for scene in SCENES[:3]])
+    write_cloud(folder / "open" / "cloud.pcd", folder / "open" / "scene1.png")
     return folder
 
 
@@ -61,15 +66,20 @@ def platform(
     datasets = {one.name: one.id for one in workspace.store.datasets()}
     entities = workspace.store.entities(list(datasets.values()))
     images = {Path(one.path).stem: one.id for one in entities}
-    assert sorted(images) == [f"scene{seed}" for seed in range(len(SCENES))], list(
-        media_folder.rglob("*")
-    )
+    missing = {*KINDS, *(f"scene{seed}" for seed in range(len(SCENES)))} - images.keys()
+    assert not missing, (missing, list(media_folder.rglob("*")))
+    others = {
+        kind: workspace.store.entities(list(datasets.values()), kind)[0].id
+        for kind in ("video", "volume", "cloud")
+    }
+    others["photo"] = workspace.store.photos([others["cloud"]])[0].id
     yield Platform(
         settings.public_address,
         workspace,
         images,
         datasets,
         {f"scene{seed}": DrawnObject.largest(one.masks) for seed, one in enumerate(SCENES)},
+        others,
     )
     server.should_exit = True
     thread.join(10)

@@ -156,6 +156,8 @@ class Platform:
     images: dict[str, int]
     datasets: dict[str, int]
     objects: dict[str, DrawnObject]
+    others: dict[str, int]
+    """Ids of the video, the volume, the point cloud and its photo."""
 
     def envelope(self, context: dict[str, Any], state: Any = None, **extra: Any) -> dict[str, Any]:
         """Wrap a context as the platform's proxy does."""

@@ -29,6 +29,9 @@ def fill(value: Any, platform: Platform) -> Any:
         "$CLICK_OUTSIDE": drawn.click_outside,
         "$IMAGE_ID": image_id,
         "$IMAGE_HASH": platform.workspace.store.entity(image_id).hash,
+        "$VIDEO_ID": platform.others["video"],
+        "$VOLUME_ID": platform.others["volume"],
+        "$PHOTO_ID": platform.others["photo"],
         "$TOKEN": OWNER_TOKEN,
         "$SERVER": platform.address,
     }

@@ -1,0 +1,105 @@
+"""Media that show drawn scenes, without loss: what a frame or a slice shows is known exactly."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import SimpleITK as sitk
+from PIL import Image
+
+AIR, BONE = -1000, 3000
+"""Intensities that black and white of a scene become in a scan."""
+
+
+def write_film(file: Path, frames: Sequence[np.ndarray]) -> None:
+    height, width = frames[0].shape[:2]
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"FFV1"), 10, (width, height))
+    for frame in frames:
+        writer.write(frame[..., ::-1])
+    writer.release()
+
+
+def scan_slice(image: np.ndarray) -> np.ndarray:
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float64) / 255
+    return (AIR + gray * (BONE - AIR)).round().astype(np.int16)
+
+
+def write_scan(file: Path, slices: Sequence[np.ndarray]) -> None:
+    """Stack axial slices, each as it is shown: the front up, right on the left."""
+    values = np.stack([shown[::-1, ::-1] for shown in slices])
+    image = sitk.GetImageFromArray(values)
+    # The axes that the platform counts along, so that nothing is turned when it is read.
+    image.SetDirection((-1, 0, 0, 0, -1, 0, 0, 0, 1))
+    sitk.WriteImage(image, str(file))
+
+
+def window(values: np.ndarray, center: float, width: float) -> np.ndarray:
+    """Map intensities to what is seen through a window, uint8."""
+    shares = (values.astype(np.float64) - (center - width / 2)) / width
+    return np.rint(shares.clip(0, 1) * 255).astype(np.uint8)
+
+
+def write_cloud(file: Path, photo: Path) -> None:
+    """Write a cloud of no points, and its photo where the platform's project format has it."""
+    file.write_text("# .PCD v0.7\n")
+    folder = file.parent / "related_images" / file.name.replace(".", "_")
+    folder.mkdir(parents=True)
+    shutil.copy(photo, folder / "photo.png")
+
+
+KINDS = {
+    "gray": "png",
+    "gray 16 bit": "png",
+    "gray alpha": "png",
+    "colour 16 bit": "png",
+    "colour alpha": "png",
+    "palette": "png",
+    "one bit": "png",
+    "cmyk": "jpg",
+    "turned": "jpg",
+    "float": "tif",
+    "32 bit": "tif",
+    "animated": "webp",
+    "pages": "tif",
+    "one pixel": "png",
+    "wide": "png",
+    "high": "png",
+}
+"""Kinds of images that a platform holds, and the files they come in."""
+
+
+def write_kinds(folder: Path, image: np.ndarray) -> None:
+    """Write an image of every kind."""
+    folder.mkdir()
+    files = {kind: folder / f"{kind}.{ending}" for kind, ending in KINDS.items()}
+    colour = Image.fromarray(image)
+    gray = np.asarray(colour.convert("L"))
+    plain = {
+        "gray": gray,
+        "gray 16 bit": gray.astype(np.uint16) * 257,
+        "colour 16 bit": image.astype(np.uint16) * 257,
+        "float": gray.astype(np.float32) / 7,
+        "one pixel": image[:1, :1],
+        "wide": np.tile(image[:30], (1, 63, 1))[:, :20_000],
+        "high": np.tile(image[:, :30], (84, 1, 1))[:20_000],
+    }
+    for kind, values in plain.items():
+        assert cv2.imwrite(str(files[kind]), values), kind
+    opacity = Image.fromarray(image[..., 1])
+    for kind, picture in (("gray alpha", Image.fromarray(gray)), ("colour alpha", colour.copy())):
+        picture.putalpha(opacity)
+        picture.save(files[kind])
+    colour.quantize(16).save(files["palette"])
+    colour.convert("1").save(files["one bit"])
+    colour.convert("CMYK").save(files["cmyk"])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    colour.save(files["turned"], exif=exif)
+    Image.fromarray(gray.astype(np.int32) * 1000).save(files["32 bit"])
+    later = Image.fromarray(255 - image)
+    colour.save(files["animated"], save_all=True, append_images=[later], lossless=True)
+    colour.save(files["pages"], save_all=True, append_images=[later])
