@@ -13,7 +13,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
-from sam2_serving.workspace import browser, proxy
+from sam2_serving.workspace import browser, browser_figures, browser_media, proxy
 from sam2_serving.workspace.answers import add_error_handlers
 from sam2_serving.workspace.api import annotations as whole_annotations
 from sam2_serving.workspace.api import (
@@ -91,7 +91,8 @@ def create_workspace(settings: WorkspaceSettings) -> FastAPI:
     add_error_handlers(app)
     for family in _FAMILIES:
         app.include_router(family, prefix=API_PREFIX.rstrip("/"))
-    app.include_router(browser.router)
+    for part in (browser, browser_media, browser_figures):
+        app.include_router(part.router)
     app.include_router(proxy.router)
     _add_page(app)
     app.add_middleware(BrowserGuard, max_json_bytes=settings.max_request_mb << 20)

@@ -211,8 +211,6 @@ class Store:
             kept = {key: value for key, value in figure.meta.items() if key != "smartToolInput"}
             figure.meta = {**kept, **new.meta}
             figure.nn_updated = True
-            if figure.object_id is not None:
-                session.get_one(MediaObject, figure.object_id).class_id = figure.class_id
         return figure
 
     def figures(self, entity_ids: Sequence[int], place: str | None = None) -> list[Figure]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import supervisely as sly
-from workspace_gallery import Ids, make_gallery
+from workspace_gallery import Ids, ids_of, make_gallery
 from workspace_http import (
     OWNER_TOKEN,
     SESSION_TOKEN,
@@ -106,16 +106,4 @@ def gallery_api(gallery: Running) -> sly.Api:
 
 @pytest.fixture
 def ids(gallery: Running) -> Ids:
-    store = gallery.app.state.workspace.store
-    media = {entity.name: entity for entity in store.entities(kind=None)}
-    cloud = media["a.pcd"]
-    return Ids(
-        clip=media["clip.avi"].id,
-        lossy=media["lossy.mp4"].id,
-        volume=media["blobs.nrrd"].id,
-        cloud=cloud.id,
-        photo=store.photos([cloud.id])[0].id,
-        films=media["clip.avi"].dataset_id,
-        scans=media["blobs.nrrd"].dataset_id,
-        street=cloud.dataset_id,
-    )
+    return ids_of(gallery)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from workspace_http import write_picture
+from workspace_http import Running, write_picture
 
 from sam2_serving.scenes import draw_clip
 from sam2_serving.workspace.samples import draw_volume, write_cloud, write_video, write_volume
@@ -45,6 +45,23 @@ def make_gallery(root: Path) -> Path:
     write_cloud(root / "street" / "pointcloud" / "a.pcd")
     write_picture(root / "street" / "related_images" / "a_pcd" / "front.png", seed=7)
     return root
+
+
+def ids_of(running: Running) -> Ids:
+    """Look the ids up in a workspace over a gallery."""
+    store = running.app.state.workspace.store
+    media = {entity.name: entity for entity in store.entities(kind=None)}
+    cloud = media["a.pcd"]
+    return Ids(
+        clip=media["clip.avi"].id,
+        lossy=media["lossy.mp4"].id,
+        volume=media["blobs.nrrd"].id,
+        cloud=cloud.id,
+        photo=store.photos([cloud.id])[0].id,
+        films=media["clip.avi"].dataset_id,
+        scans=media["blobs.nrrd"].dataset_id,
+        street=cloud.dataset_id,
+    )
 
 
 def slice_of(plane: str, index: int, center: float, width: float) -> np.ndarray:

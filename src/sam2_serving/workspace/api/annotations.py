@@ -12,6 +12,7 @@ from sam2_serving.workspace.api.figures import LabelContent, LabelFields, new_fi
 from sam2_serving.workspace.api.strict import Strict
 from sam2_serving.workspace.context import Caller, Here, Workspace
 from sam2_serving.workspace.geometry import GEOMETRY_KEYS
+from sam2_serving.workspace.places import image_place
 from sam2_serving.workspace.security import ByToken, caller_by_token
 from sam2_serving.workspace.tables import Entity, Figure, ObjectClass
 
@@ -123,13 +124,14 @@ def _figures_of(
     bounded: bool,
 ) -> list[Figure]:
     figures = []
+    place = image_place(image)
     for index, label in enumerate(annotation.objects):
         at = f"{where}.annotation.objects.{index}"
         if label.classTitle not in classes:
             raise BadRequest(f"{at}.classTitle: there is no class {label.classTitle!r}.")
         key = GEOMETRY_KEYS.get(label.geometryType, "")
         content = LabelContent(label.geometryType, {key: getattr(label, key, None)}, label)
-        figures.append(new_figure(caller, image, classes[label.classTitle], content, at, bounded))
+        figures.append(new_figure(caller, place, classes[label.classTitle], content, at, bounded))
     return figures
 
 

@@ -11,6 +11,7 @@ from sam2_serving.workspace.answers import BadRequest
 from sam2_serving.workspace.api.strict import Listed, Strict, only, select_page
 from sam2_serving.workspace.context import Caller, Here, Workspace
 from sam2_serving.workspace.geometry import measure
+from sam2_serving.workspace.places import Place, image_place
 from sam2_serving.workspace.security import ByToken, caller_by_token
 from sam2_serving.workspace.tables import Entity, Figure, ObjectClass
 
@@ -77,7 +78,7 @@ class FiguresBulkRemove(Strict):
 @router.post("/figures.bulk.add")
 def figures_bulk_add(body: FiguresBulkAdd, caller: ByToken, here: Here) -> list[dict[str, int]]:
     """Add figures to an image; all of them or, when one is wrong, none."""
-    image = here.image(caller, body.entityId)
+    place = image_place(here.image(caller, body.entityId))
     classes = {one.id: one for one in here.store.classes()}
     figures = []
     for index, new in enumerate(body.figures):
@@ -86,7 +87,7 @@ def figures_bulk_add(body: FiguresBulkAdd, caller: ByToken, here: Here) -> list[
         label = LabelContent(new.geometryType, new.geometry, new)
         bounded = not body.skipBoundsValidation
         figures.append(
-            new_figure(caller, image, classes[new.classId], label, f"figures.{index}", bounded)
+            new_figure(caller, place, classes[new.classId], label, f"figures.{index}", bounded)
         )
         figures[-1].meta = {**new.meta, **figures[-1].meta}
     return [{"id": figure_id} for figure_id in here.store.add_figures(figures)]
@@ -141,7 +142,7 @@ class LabelContent:
 
 def new_figure(
     caller: Caller,
-    image: Entity,
+    place: Place,
     object_class: ObjectClass,
     content: LabelContent,
     where: str,
@@ -151,11 +152,11 @@ def new_figure(
 
     Args:
         caller: who adds it.
-        image: on which it is.
+        place: on which picture it is.
         object_class: its class.
         content: its geometry and label.
         where: names the label in a refusal, for example `figures.3`.
-        bounded: refuse a geometry that reaches outside the image.
+        bounded: refuse a geometry that reaches outside the picture.
 
     Raises:
         BadRequest: the geometry is wrong or the class is of another shape.
@@ -166,18 +167,19 @@ def new_figure(
             f"not {content.kind}."
         )
     try:
-        checked = measure(content.kind, content.geometry, image.width, image.height, bounded)
+        checked = measure(content.kind, content.geometry, place.width, place.height, bounded)
     except ValueError as error:
         raise BadRequest(f"{where}: {error}") from error
     prompt = content.label.smartToolInput
     return Figure(
-        entity_id=image.id,
+        entity_id=place.entity.id,
+        place=place.key,
         class_id=object_class.id,
         geometry_type=content.kind,
         geometry=checked.geometry,
         bbox=checked.bbox,
         area=checked.area,
-        meta={} if prompt is None else {"smartToolInput": prompt},
+        meta=place.meta if prompt is None else {**place.meta, "smartToolInput": prompt},
         description=content.label.description,
         nn_created=content.label.nnCreated,
         nn_updated=content.label.nnUpdated,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sam2_serving.workspace.answers import BadRequest
@@ -15,6 +16,9 @@ Row = TypeVar("Row")
 PER_PAGE = 500
 MAX_ID = 2**63 - 1
 """The largest number that SQLite keeps."""
+
+Id = Annotated[int, Path(ge=0, le=MAX_ID)]
+"""Annotation of a number in an address."""
 
 
 class Strict(BaseModel):
