@@ -15,7 +15,15 @@ import pytest
 import uvicorn
 from failing import FailingPlatform
 from live import OWNER_TOKEN, DrawnObject, Platform, RunningApp, free_port
-from pictures import KINDS, scan_slice, write_cloud, write_film, write_kinds, write_scan
+from pictures import (
+    KINDS,
+    draw_figures,
+    scan_slice,
+    write_cloud,
+    write_film,
+    write_kinds,
+    write_scan,
+)
 
 from sam2_serving.scenes import draw_scene
 from sam2_serving.workspace.server import create_workspace
@@ -72,14 +80,16 @@ def platform(
         kind: workspace.store.entities(list(datasets.values()), kind)[0].id
         for kind in ("video", "volume", "cloud")
     }
+    objects = {f"scene{seed}": DrawnObject.largest(one.masks) for seed, one in enumerate(SCENES)}
     others["photo"] = workspace.store.photos([others["cloud"]])[0].id
     yield Platform(
         settings.public_address,
         workspace,
         images,
         datasets,
-        {f"scene{seed}": DrawnObject.largest(one.masks) for seed, one in enumerate(SCENES)},
+        objects,
         others,
+        draw_figures(settings.public_address, images["scene0"], objects["scene0"].mask),
     )
     server.should_exit = True
     thread.join(10)

@@ -20,6 +20,7 @@ import httpx
 import numpy as np
 import supervisely as sly
 
+from sam2_serving.masks import encode_bitmap
 from sam2_serving.workspace.context import Workspace
 from sam2_serving.workspace.settings import TASK_ID
 
@@ -122,6 +123,7 @@ class DrawnObject:
     click_beside: dict[str, int]
     """Inside the crop, not on the object."""
     click_outside: dict[str, int]
+    mask: np.ndarray
 
     @classmethod
     def largest(cls, masks: np.ndarray) -> DrawnObject:
@@ -137,7 +139,15 @@ class DrawnObject:
             deepest(mask),
             deepest(beside),
             deepest(outside),
+            mask,
         )
+
+    @property
+    def bitmap(self) -> str:
+        """The mask as the platform sends it; its origin is the crop's first corner."""
+        encoded = encode_bitmap(self.mask)
+        assert encoded is not None
+        return encoded[1]
 
 
 def deepest(mask: np.ndarray) -> dict[str, int]:
@@ -158,6 +168,8 @@ class Platform:
     objects: dict[str, DrawnObject]
     others: dict[str, int]
     """Ids of the video, the volume, the point cloud and its photo."""
+    figures: dict[str, int]
+    """Ids of figures of scene0, by shape."""
 
     def envelope(self, context: dict[str, Any], state: Any = None, **extra: Any) -> dict[str, Any]:
         """Wrap a context as the platform's proxy does."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import SimpleITK as sitk
+import supervisely as sly
+from live import OWNER_TOKEN
 from PIL import Image
 
 AIR, BONE = -1000, 3000
@@ -103,3 +106,34 @@ def write_kinds(folder: Path, image: np.ndarray) -> None:
     later = Image.fromarray(255 - image)
     colour.save(files["animated"], save_all=True, append_images=[later], lossless=True)
     colour.save(files["pages"], save_all=True, append_images=[later])
+
+
+def shapes_of(mask: np.ndarray) -> dict[str, Any]:
+    """Return figures that a person may have drawn, one of each shape."""
+    corners = ((40, 60), (40, 200), (180, 200), (180, 60))
+    hole = ((80, 100), (80, 140), (120, 140), (120, 100))
+    return {
+        "mask": sly.Bitmap(mask),
+        "polygon": sly.Polygon(
+            [sly.PointLocation(*corner) for corner in corners],
+            [[sly.PointLocation(*corner) for corner in hole]],
+        ),
+        "rectangle": sly.Rectangle(30, 50, 150, 220),
+        "point": sly.Point(50, 50),
+    }
+
+
+def draw_figures(address: str, image_id: int, mask: np.ndarray) -> dict[str, int]:
+    """Put a figure of each shape on an image and return their ids."""
+    api = sly.Api(address, OWNER_TOKEN)
+    project_id = api.project.get_list(1)[0].id
+    shapes = shapes_of(mask)
+    meta = sly.ProjectMeta.from_json(api.project.get_meta(project_id))
+    meta = api.project.update_meta(
+        project_id,
+        meta.add_obj_classes([sly.ObjClass(name, type(shape)) for name, shape in shapes.items()]),
+    )
+    labels = [sly.Label(shape, meta.get_obj_class(name)) for name, shape in shapes.items()]
+    api.annotation.append_labels(image_id, labels)
+    figures = api.annotation.download_json(image_id)["objects"]
+    return {figure["classTitle"]: figure["id"] for figure in figures}

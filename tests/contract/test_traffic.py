@@ -32,6 +32,10 @@ def fill(value: Any, platform: Platform) -> Any:
         "$VIDEO_ID": platform.others["video"],
         "$VOLUME_ID": platform.others["volume"],
         "$PHOTO_ID": platform.others["photo"],
+        "$FIGURE_ID": platform.figures["mask"],
+        "$MASK": drawn.bitmap,
+        "$ORIGIN": drawn.crop[0],
+        "$ORIGIN_PAIR": [left, top],
         "$TOKEN": OWNER_TOKEN,
         "$SERVER": platform.address,
     }
@@ -52,8 +56,6 @@ def check(expected: Any, found: Any) -> None:
         case "$TEXT":
             assert isinstance(found, str)
             assert found
-        case "$NOT_YET":
-            assert found.startswith("Not supported yet")
         case "$CLASSES":
             assert [(one["title"], one["shape"]) for one in found] == [("object_mask", "bitmap")]
         case "$SETTINGS":

@@ -22,13 +22,15 @@ from sam2_serving.app import environment, redaction
 from sam2_serving.app.addresses import ServerPolicy
 from sam2_serving.app.deployment import Deployment, Served
 from sam2_serving.app.downloading import get_checkpoint
+from sam2_serving.app.edit_masks import EditMasks
+from sam2_serving.app.editing import Editing
 from sam2_serving.app.media import MediaLibrary
 from sam2_serving.app.platform_api import PlatformClient
 from sam2_serving.app.reporting import AppError, BadRequest, DeployFailed, ModelNotReady
 from sam2_serving.app.security import Guard
 from sam2_serving.app.serving import serving_router
 from sam2_serving.app.session import session_router
-from sam2_serving.app.smart_tool import smart_tool_router
+from sam2_serving.app.smart_tool import SmartTool, smart_tool_router
 from sam2_serving.app.workers import Workers
 from sam2_serving.engine import Engine
 from sam2_serving.model import DeviceError, ModelError, available_devices, load_model
@@ -257,13 +259,15 @@ class SegmentAnything2(PromptableSegmentation):  # type: ignore[misc]
     def _register_routes(self) -> None:
         server = _MainServer().get_server()
         settings, servers = self.settings, self._servers()
+        platform = PlatformClient(settings.platform_timeout_s)
+        max_pixels = settings.max_image_pixels
         library = MediaLibrary(
-            PlatformClient(settings.platform_timeout_s),
-            max_bytes=settings.max_image_mb * 2**20,
-            max_pixels=settings.max_image_pixels,
+            platform, max_bytes=settings.max_image_mb * 2**20, max_pixels=max_pixels
         )
+        editing = Editing(EditMasks(settings.data_dir / "edits"), platform, max_pixels)
         workers = Workers(waiting_limit=settings.queue_limit)
-        server.include_router(smart_tool_router(self, library, servers, workers))
+        tool = SmartTool(self, library, editing, servers)
+        server.include_router(smart_tool_router(tool, workers))
         server.include_router(session_router(self))
         server.include_router(serving_router(self))
 

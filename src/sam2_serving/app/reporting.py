@@ -42,6 +42,18 @@ class UnsupportedSource(AppError):
     """The request is right, but names something that is not served yet."""
 
 
+class UnsupportedGeometry(AppError):
+    """The figure to edit has no area, or cannot be read."""
+
+    status = 422
+
+
+class EditForgotten(AppError):
+    """A later click of an edit whose first mask is gone."""
+
+    status = 409
+
+
 class NotServedYet(AppError):
     """A route of the SDK's that this app does not answer."""
 

@@ -162,6 +162,23 @@ class SmartToolContext(Part):
         return Box.from_inclusive(first.x, first.y, second.x, second.y)
 
     @property
+    def figure_key(self) -> str | None:
+        """What the figure that is being edited is called; the client's own key goes first."""
+        if self.local_figure_id is not None:
+            return f"local {self.local_figure_id}"
+        return None if self.figure_id is None else f"id {self.figure_id}"
+
+    @property
+    def starts_edit(self) -> bool:
+        """Tell whether this is the first request of an edit."""
+        return bool(self.init_figure) or self.mask is not None
+
+    @property
+    def edits(self) -> bool:
+        """Tell whether an existing figure is being edited."""
+        return self.starts_edit or self.figure_key is not None
+
+    @property
     def clicks(self) -> list[Click]:
         """All clicks, positive ones first."""
         return self.positive + self.negative

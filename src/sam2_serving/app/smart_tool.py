@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from sam2_serving.app.addresses import ServerPolicy
+from sam2_serving.app.edit_masks import BoolMask
+from sam2_serving.app.editing import Editing
 from sam2_serving.app.media import MediaLibrary
 from sam2_serving.app.platform_api import Caller
 from sam2_serving.app.reporting import (
     BadRequest,
     SmartToolRoute,
     Unauthorized,
-    UnsupportedSource,
     note,
 )
 from sam2_serving.app.requests import SmartToolContext, SmartToolRequest
@@ -64,9 +66,7 @@ class ServedModel(Protocol):
         """Default of the setting `refine`."""
 
 
-def smart_tool_router(
-    served: ServedModel, library: MediaLibrary, servers: ServerPolicy, workers: Workers
-) -> APIRouter:
+def smart_tool_router(tool: SmartTool, workers: Workers) -> APIRouter:
     """Make the router."""
     router = APIRouter(route_class=SmartToolRoute)
 
@@ -80,44 +80,61 @@ def smart_tool_router(
             negative=len(context.negative),
             request_uid=context.request_uid,
         )
-        return await workers.run(
-            request, lambda cancel: segment(body, served, library, servers, cancel)
-        )
+        return await workers.run(request, lambda cancel: tool.segment(body, cancel))
 
     return router
 
 
-def segment(
-    body: SmartToolRequest,
-    served: ServedModel,
-    library: MediaLibrary,
-    servers: ServerPolicy,
-    cancel: CancelToken,
-) -> SmartToolAnswer:
-    """Answer one request; blocks."""
-    context, settings = body.context, body.state.settings
-    engine = served.ready_engine()
-    nothing = SmartToolAnswer(numeric_path=engine.numeric_path)
-    _refuse_edits(context)
-    use_box = served.use_box if settings.use_box is None else settings.use_box
-    if not context.clicks and not (context.crop_box and use_box):
-        return nothing
-    if _click_outside_crop(context):
-        return nothing
-    media = library.find(caller_of(body, servers), context)
-    size = media.size()
-    _check_clicks(context, size)
-    prompts = prompts_of(context, size, use_box)
-    if prompts.is_empty:
-        return nothing
-    refine = settings.refine or served.refine
-    result = engine.segment(media.source, prompts, refine=refine, cancel=cancel)
-    mask = result.mask if context.crop_box is None else context.crop_box.cut(result.mask)
-    encoded = encode_bitmap(mask)
+@dataclass(frozen=True)
+class SmartTool:
+    """Answers clicks. Thread-safe."""
+
+    served: ServedModel
+    library: MediaLibrary
+    editing: Editing
+    servers: ServerPolicy
+
+    def segment(self, body: SmartToolRequest, cancel: CancelToken) -> SmartToolAnswer:
+        """Answer one request; blocks."""
+        context, settings, served = body.context, body.state.settings, self.served
+        engine = served.ready_engine()
+        nothing = SmartToolAnswer(numeric_path=engine.numeric_path)
+        use_box = served.use_box if settings.use_box is None else settings.use_box
+        if not context.starts_edit and _asks_nothing(context, use_box):
+            return nothing
+        caller = caller_of(body, self.servers)
+        media = self.library.find(caller, context)
+        size = media.size()
+        _check_clicks(context, size)
+        edited = self.editing.first_mask(caller, context, media) if context.edits else None
+        if edited is not None and not context.clicks:
+            # Nobody has asked for a change yet: the figure stays as it is.
+            return _answer(edited, context, engine.numeric_path)
+        prompts = prompts_of(context, size, use_box, edited)
+        if prompts.is_empty or _click_outside_crop(context):
+            return nothing
+        refine = settings.refine or served.refine
+        result = engine.segment(media.source, prompts, refine=refine, cancel=cancel)
+        return _answer(result.mask, context, result.numeric_path)
+
+
+def _answer(mask: BoolMask, context: SmartToolContext, numeric_path: str) -> SmartToolAnswer:
+    """Cut a mask to the crop and pack it."""
+    encoded = encode_bitmap(mask if context.crop_box is None else context.crop_box.cut(mask))
     if encoded is None:
-        return nothing
+        return SmartToolAnswer(numeric_path=numeric_path)
     (x, y), bitmap = encoded
-    return SmartToolAnswer(origin=Pixel(x=x, y=y), bitmap=bitmap, numeric_path=result.numeric_path)
+    return SmartToolAnswer(origin=Pixel(x=x, y=y), bitmap=bitmap, numeric_path=numeric_path)
+
+
+def _asks_nothing(context: SmartToolContext, use_box: bool) -> bool:
+    """Tell whether the answer is empty whatever the image shows.
+
+    An edit without clicks is not answered from its box: that would be a mask without the figure.
+    """
+    if not context.clicks:
+        return context.edits or not (context.crop_box and use_box)
+    return _click_outside_crop(context)
 
 
 def caller_of(body: SmartToolRequest, servers: ServerPolicy) -> Caller:
@@ -135,22 +152,19 @@ def caller_of(body: SmartToolRequest, servers: ServerPolicy) -> Caller:
     return Caller(server, body.api_token)
 
 
-def prompts_of(context: SmartToolContext, size: tuple[int, int], use_box: bool) -> Prompts:
+def prompts_of(
+    context: SmartToolContext,
+    size: tuple[int, int],
+    use_box: bool,
+    mask: BoolMask | None = None,
+) -> Prompts:
     """Turn clicks and crop into prompts; a box that lies wholly outside the image is none."""
     points = [Point(click.x, click.y, True) for click in context.positive]
     points += [Point(click.x, click.y, False) for click in context.negative]
     box: Box | None = context.crop_box if use_box else None
     if box is not None:
         box = box.clipped(height=size[1], width=size[0])
-    return Prompts(tuple(points), box)
-
-
-def _refuse_edits(context: SmartToolContext) -> None:
-    """A mask that was made without the figure it should start from would be a wrong answer."""
-    if context.init_figure or context.mask is not None:
-        raise UnsupportedSource(
-            "Not supported yet: editing an existing mask. Draw the object anew, by a box or clicks."
-        )
+    return Prompts(tuple(points), box, mask)
 
 
 def _click_outside_crop(context: SmartToolContext) -> bool:
