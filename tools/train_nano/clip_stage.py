@@ -6,6 +6,7 @@ the object score stay visible to the losses where the tracker would hide them be
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,9 @@ from train_nano.samples import Mask
 _ABSENT = -1024.0  # logit of every pixel of an object that is not there, as in sam2
 _PRESENCE_WEIGHT = 1.0
 _CELLS = [(16, 16)]
+_LEAST_PIXELS = 40
+_LOSING_SHARE = 0.5  # of longer clips, drawn anew up to 6 times until an object gets lost
+_TRIES = 6
 
 
 @dataclass(frozen=True)
@@ -57,28 +61,32 @@ class Followed:
 
 def objects_of(clip: Clip) -> Mask:
     """Masks T x N x H x W of whole things (with their parts) that show on the first frame."""
-    wholes = np.flatnonzero(clip.parents < 0)
-    masks = [
-        clip.masks[:, (clip.parents == whole) | (np.arange(len(clip.parents)) == whole)].any(1)
-        for whole in wholes
-        if np.count_nonzero(clip.masks[0, whole]) >= 40
-    ]
-    return np.stack(masks, axis=1)
+    masks = []
+    for whole in np.flatnonzero(clip.parents < 0):
+        members = clip.parents == whole
+        members[whole] = True
+        if np.count_nonzero(clip.masks[0, whole]) >= _LEAST_PIXELS:
+            masks.append(np.asarray(clip.masks[:, members].any(axis=1)))
+    return np.stack(masks, axis=1) if masks else clip.masks[:, :0]
 
 
 def draw_followed(rng: np.random.Generator, plan: ClipPlan) -> Followed:
     """Draw a clip, slow or with large steps, and choose objects to follow."""
     hard = rng.random() < plan.hard_share
     span = min(1.0, plan.frames * float(rng.choice([0.01, 0.02, 0.03, 0.06, 0.12])))
-    while True:
-        clip = draw_clip(
-            int(rng.integers(2**31)), plan.frames, 256, "hard" if hard else "easy", span=span
-        )
-        if (clip.parents < 0).any() and clip.masks[0].any():
+    losing = plan.frames > 3 and rng.random() < _LOSING_SHARE
+    if losing:
+        span = 1.0 if rng.random() < 0.5 else 0.5
+    for attempt in itertools.count():
+        seed = int(rng.integers(2**31))
+        clip = draw_clip(seed, plan.frames, 256, "hard" if hard else "easy", span=span)
+        masks = objects_of(clip)
+        lost = np.asarray(~masks.any(axis=(2, 3)).all(axis=0))
+        if lost.any() or (len(lost) and not (losing and attempt < _TRIES)):
             break
-    masks = objects_of(clip)
-    chosen = rng.permutation(masks.shape[1])[: plan.objects]
-    return Followed(clip.frames, masks[:, chosen])
+    order = rng.permutation(masks.shape[1])
+    order = order[np.argsort(~lost[order], kind="stable")]  # those that get lost come first
+    return Followed(clip.frames, masks[:, order[: plan.objects]])
 
 
 class Tracker:
@@ -236,9 +244,16 @@ def clip_step(model: Any, rng: np.random.Generator, plan: ClipPlan) -> tuple[Ten
 
 
 @torch.no_grad()
-def validate_clips(model: Any, difficulty: str, clips: int, frames: int = 16) -> float:
-    """Mean IoU of objects followed from their true first mask, over frames where they show."""
+def validate_clips(
+    model: Any, difficulty: str, clips: int, frames: int = 16
+) -> tuple[float, float]:
+    """Follow objects from their true first mask.
+
+    Returns:
+        Mean IoU over frames where they show, and share of frames without them that are told so.
+    """
     scores: list[float] = []
+    absences: list[bool] = []
     for number in range(clips):
         clip = draw_clip(2**31 + number, frames, 256, difficulty)
         truth = torch.from_numpy(objects_of(clip)[:, :4])
@@ -248,6 +263,8 @@ def validate_clips(model: Any, difficulty: str, clips: int, frames: int = 16) ->
         for frame in range(1, frames):
             answer, tokens = tracker.look(frame)
             _, got = answer_loss(answer, truth[frame], True, 0.3)
-            scores += got[truth[frame].flatten(1).any(1)].tolist()
+            present = truth[frame].flatten(1).any(1)
+            scores += got[present].tolist()
+            absences += (answer.presence[~present, 0] < 0.0).tolist()
             tracker.remember(frame, answer, tokens, None)
-    return float(np.mean(scores))
+    return float(np.mean(scores)), float(np.mean(absences)) if absences else 1.0

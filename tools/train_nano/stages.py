@@ -126,10 +126,10 @@ def check(run: Run, stage: str, images: int = 20) -> None:
             scores.calibration,
         )
         if stage == "clips":
-            tracked = validate_clips(run.average, difficulty, 5)
-            entry[difficulty]["tracked"] = tracked
-            figures += [tracked, tracked]
-            log.info("  %s: tracked %.3f", difficulty, tracked)
+            tracked, absent = validate_clips(run.average, difficulty, 5)
+            entry[difficulty] |= {"tracked": tracked, "absent": absent}
+            figures += [tracked, absent]
+            log.info("  %s: tracked %.3f, absence told %.3f", difficulty, tracked, absent)
     run.progress.history.append(entry)
     if float(np.mean(figures)) >= run.progress.best:
         run.progress.best = float(np.mean(figures))
