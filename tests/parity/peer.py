@@ -45,7 +45,7 @@ class Peer:
         """+10 inside, -10 outside, linear where the mask covers a cell in part."""
         grown = cv2.resize(mask.astype(np.float32), np.maximum(mask.shape[::-1], self.side))
         share = cv2.resize(grown, (self.side, self.side), interpolation=cv2.INTER_AREA)
-        return np.where(share == 1, 10, np.where(share == 0, -10, 20 * share - 10))[None]
+        return (10 * (2 * share - 1))[None]
 
     def predict(
         self,

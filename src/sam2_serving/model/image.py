@@ -199,20 +199,26 @@ class SegmentationModel:
             raise ValueError("There is nothing to segment: give a click, a box or a mask.")
         multimask = prompts.is_ambiguous and previous is None
         mask_input = self._mask_input(prompts, embedding, previous)
-        with self.arithmetic():
+        # On a CPU the decoder is so small that casting its weights costs more than it saves.
+        on_cpu = self.device.type == "cpu"
+        dtype: DtypeName = "float32" if on_cpu else self.dtype
+        fine, middle, features = (
+            level.to(DTYPES[dtype]) for level in (*embedding.high_res, embedding.features)
+        )
+        with self.arithmetic(dtype):
             sparse, dense = self.network.sam_prompt_encoder(
                 points=self.sparse_prompts(prompts, embedding.image_size),
                 boxes=None,
                 masks=mask_input,
             )
             logits, ious, _, _ = self.network.sam_mask_decoder(
-                image_embeddings=embedding.features,
+                image_embeddings=features,
                 image_pe=self.network.sam_prompt_encoder.get_dense_pe(),
                 sparse_prompt_embeddings=sparse,
                 dense_prompt_embeddings=dense,
                 multimask_output=multimask,
                 repeat_image=False,
-                high_res_features=list(embedding.high_res),
+                high_res_features=[fine, middle],
             )
         best = int(ious[0].argmax())
         return Prediction(logits[0, best : best + 1].float(), float(ious[0, best]))
@@ -269,15 +275,16 @@ class SegmentationModel:
         return torch.from_numpy(logits)[None].to(self.device)
 
     @contextmanager
-    def arithmetic(self) -> Iterator[None]:
-        """Compute in this model's number format, repeatably."""
+    def arithmetic(self, dtype: DtypeName | None = None) -> Iterator[None]:
+        """Compute in a number format, by default this model's, repeatably."""
+        chosen = dtype or self.dtype
         with ExitStack() as stack:
             if self.device.type == "cuda":
                 # else convolutions may be rounded to TF32, or differ from one run to the next
                 flags = {"enabled": True, "deterministic": True, "allow_tf32": False}
                 stack.enter_context(torch.backends.cudnn.flags(**flags))
-            if self.dtype != "float32":
-                stack.enter_context(torch.autocast(self.device.type, DTYPES[self.dtype]))
+            if chosen != "float32":
+                stack.enter_context(torch.autocast(self.device.type, DTYPES[chosen]))
             yield
 
 
