@@ -26,7 +26,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=30)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
-        "--card", type=Path, help="model card to update; figures.json and masks.png go beside it"
+        "--card", type=Path, help="model card to update; figures.json and masks.jpg go beside it"
     )
     return parser.parse_args()
 
@@ -75,7 +75,7 @@ def main() -> None:
         record = {name: report.figures(*both) for name, both in measured.items()}
         path = arguments.card.with_name("figures.json")
         path.write_text(json.dumps(record, indent=2) + "\n")
-        pictures.draw_sheet(predictor, arguments.card.with_name("masks.png"))
+        pictures.draw_sheet(predictor, arguments.card.with_name("masks.jpg"))
 
 
 if __name__ == "__main__":

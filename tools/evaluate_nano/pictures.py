@@ -20,7 +20,7 @@ def draw_sheet(predictor: Any, path: Path) -> None:
 
     Args:
         predictor: sam2's image predictor over nano.
-        path: PNG to write.
+        path: picture to write, .jpg or .png.
     """
     rows = []
     for difficulty, boxed in (("easy", False), ("easy", True), ("hard", True)):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -14,19 +13,19 @@ from train_nano import network
 _HALF_LIMIT = 16 * 2**20
 
 
-def export(weights: Path, state: Path, target: Path) -> None:
+def export(weights: Path, target: Path) -> None:
     """Write `nano.pt` (fp16) and `config.json`.
 
     Args:
         weights: averaged weights that a run kept (`best.pt` or `latest.pt`).
-        state: the run's `state.pt`, for its seed and steps; may be missing.
         target: folder to write to.
 
     Raises:
         ValueError: the file would be larger than 16 MB.
     """
     model = network.build()
-    model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True)["model"])
+    kept = torch.load(weights, map_location="cpu", weights_only=True)
+    model.load_state_dict(kept["model"])
     target.mkdir(parents=True, exist_ok=True)
     half = {name: value.half().contiguous() for name, value in model.state_dict().items()}
     path = target / "nano.pt"
@@ -38,16 +37,10 @@ def export(weights: Path, state: Path, target: Path) -> None:
         "image_size": network.IMAGE_SIZE,
         "parameters": sum(p.numel() for p in model.parameters()),
         "dtype": "float16",
-        **_history(state),
+        "seed": kept["seed"],
+        "steps": kept["step"],
     }
     (target / "config.json").write_text(json.dumps(record, indent=2) + "\n")
-
-
-def _history(state: Path) -> dict[str, Any]:
-    if not state.exists():
-        return {"seed": None, "steps": 0}
-    progress = json.loads(torch.load(state, map_location="cpu", weights_only=True)["progress"])
-    return {"seed": progress["seed"], "steps": progress["step"]}
 
 
 def main() -> None:
@@ -57,8 +50,7 @@ def main() -> None:
     parser.add_argument("--weights", default="best.pt", help="file in the folder")
     parser.add_argument("--target", type=Path, default=Path("checkpoints/nano"))
     arguments = parser.parse_args()
-    folder = arguments.folder
-    export(folder / arguments.weights, folder / "state.pt", arguments.target)
+    export(arguments.folder / arguments.weights, arguments.target)
 
 
 if __name__ == "__main__":

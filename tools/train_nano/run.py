@@ -119,7 +119,12 @@ class Run:
 
     def keep(self, name: str) -> None:
         """Write the averaged weights to `name` in the folder."""
-        torch.save({"model": self.average.state_dict()}, self.folder / name)
+        content = {
+            "model": self.average.state_dict(),
+            "step": self.progress.step,
+            "seed": self.progress.seed,
+        }
+        torch.save(content, self.folder / name)
 
 
 def parameter_groups(model: Any) -> list[dict[str, Any]]:
