@@ -18,6 +18,7 @@ from PIL import Image
 from sam2_serving.workspace.clouds import CLOUD_MIMES, is_photo
 from sam2_serving.workspace.pictures import (
     UnreadableMedia,
+    is_turned,
     picture_size,
     read_rgb,
     save_picture,
@@ -47,6 +48,8 @@ ABOUT_FILE = "about.txt"
 """A text of this name in a folder is shown beside the folder's media."""
 
 _SHOWN_BY_BROWSERS = {"image/jpeg", "image/png", "image/webp", "image/bmp"}
+_TURNED_BY_BROWSERS = {"image/jpeg"}
+"""Where every browser follows the EXIF orientation; Chromium leaves a WebP as it lies."""
 
 
 @dataclass(frozen=True)
@@ -148,11 +151,12 @@ class MediaFolder:
 
     def browser_view(self, path: str, mime: str, file_hash: str) -> tuple[Path, str]:
         """Return a file that a browser can show, and its type: the original where possible."""
-        if mime in _SHOWN_BY_BROWSERS:
-            return self.locate(path), mime
+        file = self.locate(path)
+        if mime in _TURNED_BY_BROWSERS or (mime in _SHOWN_BY_BROWSERS and not is_turned(file)):
+            return file, mime
         view = self._cached(file_hash, "view.png")
         if not view.exists():
-            save_picture(read_rgb(self.locate(path)), view, "PNG")
+            save_picture(read_rgb(file), view, "PNG")
         return view, "image/png"
 
     def thumbnail(self, path: str, file_hash: str, side: int = 288) -> Path:

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-_QUARTER_TURNS = {5, 6, 7, 8}
 _UNREADABLE = (OSError, UnidentifiedImageError, SyntaxError, ValueError)
 
 
@@ -27,12 +26,19 @@ def picture_size(file: Path) -> tuple[int, int]:
     """
     try:
         with Image.open(file) as picture:
-            width, height = picture.size
-            if picture.getexif().get(ExifTags.Base.Orientation) in _QUARTER_TURNS:
-                width, height = height, width
+            if not _turned(picture):
+                return picture.size
+            # Asked of the upright picture itself: for some formats Pillow gives the size
+            # (and later the pixels) turned already.
+            return ImageOps.exif_transpose(picture).size
     except (*_UNREADABLE, Image.DecompressionBombError) as error:
         raise UnreadableMedia(f"not a readable image ({error})") from error
-    return width, height
+
+
+def is_turned(file: Path) -> bool:
+    """Tell whether a picture is to be turned or mirrored before it is shown."""
+    with Image.open(file) as picture:
+        return _turned(picture)
 
 
 def read_rgb(file: Path, draft: int | None = None) -> Image.Image:
@@ -71,6 +77,10 @@ def save_picture(picture: Image.Image, file: Path, kind: str) -> None:
     part = file.with_name(f"{file.name}.{os.getpid()}-{id(content):x}.part")
     part.write_bytes(content.getvalue())
     part.replace(file)
+
+
+def _turned(picture: Image.Image) -> bool:
+    return bool(picture.getexif().get(ExifTags.Base.Orientation, 1) != 1)
 
 
 def _stretched(picture: Image.Image) -> Image.Image:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import requests
 import supervisely as sly
-from PIL import Image
+from PIL import Image, ImageOps
 from workspace_http import Running
 
 
@@ -105,6 +105,33 @@ def test_exif_orientation_is_applied_to_the_size(folder: Path, workspace: Runnin
     assert (file.width, file.height) == (10, 30)
     small = Image.open(media.thumbnail("turned.jpg", file.hash))
     assert small.size == (10, 30)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+def test_size_and_view_are_upright(tmp_path: Path, suffix: str, orientation: int) -> None:
+    from sam2_serving.workspace.media import FileStamp, MediaFolder
+
+    pixels = np.zeros((40, 60, 3), np.uint8)
+    pixels[:15, :25] = (255, 0, 0)
+    pixels[30:, :10] = (0, 0, 255)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    more = {"lossless": True} if suffix == "webp" else {}
+    Image.fromarray(pixels).save(tmp_path / f"turned.{suffix}", exif=exif, **more)
+    with Image.open(tmp_path / f"turned.{suffix}") as picture:
+        upright = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+    media = MediaFolder(tmp_path, tmp_path / ".cache")
+    file = media.describe(f"turned.{suffix}", FileStamp(1, 1))
+    assert file is not None
+    assert (file.height, file.width) == upright.shape[:2]
+    view, mime = media.browser_view(file.path, file.mime, file.hash)
+    if mime == "image/jpeg":
+        return  # every browser turns it
+    with Image.open(view) as shown:
+        # Nothing is left for the browser to turn.
+        assert shown.getexif().get(0x0112, 1) == 1
+        assert np.array_equal(np.asarray(shown.convert("RGB")), upright)
 
 
 @pytest.mark.parametrize("name", ["deep.tif", "gray16.tif"])
