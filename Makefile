@@ -43,7 +43,9 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 nano: $(READY)
-	cd tools && ../$(BIN)/python -m train_nano
+	PYTHONPATH=tools $(BIN)/python -m train_nano --threads 1 --minutes 20 21 15
+	PYTHONPATH=tools $(BIN)/python -m train_nano.export
+	PYTHONPATH=tools:tests $(BIN)/python -m evaluate_nano --card checkpoints/nano/README.md
 
 # torch first, alone: sam2 is built against it, and build isolation would fetch a second torch.
 $(READY): pyproject.toml constraints.txt

@@ -101,6 +101,61 @@ def test_requests_of_clients_leave_the_page_alone(page: Page, platform: Platform
     assert after[switch] == {"value": True}
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "/smart_segmentation"),
+        ("PATCH", "/is_alive"),
+        ("GET", "/is_alive"),
+        ("DELETE", "/nothing"),
+        ("OPTIONS", "/nothing"),
+        ("POST", "/nothing/here"),
+        ("POST", "/SwitchOfMine/value_changed"),
+    ],
+)
+def test_no_method_and_no_path_changes_the_page(page: Page, method: str, path: str) -> None:
+    """Contract 7.2 S12: the SDK's middleware reads a JSON body whatever the method or path."""
+    for body in (b'{"state": {"planted": 1}}', b'{"state": {"planted": NaN}}'):
+        headers = {"content-type": "application/json"}
+        answer = page.app.client.request(method, path, content=body, headers=headers)
+        assert answer.status_code < 500
+    after = page.app.client.post("/sly/state")
+    assert after.status_code == 200
+    assert "planted" not in after.json()
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "OPTIONS", "POST", "PUT"])
+@pytest.mark.parametrize(
+    "body",
+    [b"not json", b"[1]", b"5", b'{"context": 5}', b'{"context": null}', b"[" * 970 + b"]" * 970],
+)
+def test_odd_json_is_no_500_whatever_the_method(page: Page, method: str, body: bytes) -> None:
+    headers = {"content-type": "application/json"}
+    answer = page.app.client.request(method, "/is_alive", content=body, headers=headers)
+    assert answer.status_code < 500
+
+
+def test_a_large_body_for_a_small_route_is_refused(page: Page) -> None:
+    headers = {"content-type": "application/json"}
+    body = b'{"context": {"x": "' + b"a" * 3_000_000 + b'"}}'
+    answer = page.app.client.post("/get_model_meta", content=body, headers=headers)
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "evil.example"},
+        {"host": "evil.example", "origin": "http://evil.example"},
+        {"origin": "http://evil.example"},
+        {"sec-fetch-site": "same-site"},
+    ],
+)
+def test_pages_of_other_sites_cannot_call_the_app(page: Page, headers: dict[str, str]) -> None:
+    """A page that a visitor opens elsewhere must not stop the model on the visitor's machine."""
+    assert page.app.client.post("/stop_model", json={}, headers=headers).status_code == 403
+
+
 @pytest.mark.parametrize("body", [{"context": None, "state": None}, {"context": None}, {}])
 def test_null_context_and_state(page: Page, body: dict[str, Any]) -> None:
     """Contract 2.1: with a page, the SDK answers 500 to null."""

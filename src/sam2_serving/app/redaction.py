@@ -19,6 +19,9 @@ _SECRET_KEY = re.compile(r"(api[_-]?token|x-api-key|authorization|spawn_?api_?to
 _SECRET_IN_TEXT = re.compile(
     r"""((?:api[_-]?token|x-api-key|authorization)["']?\s*[:=]\s*["']?)([^"'\s,}&]+)""", re.I
 )
+_TOKEN_IN_QUERY = re.compile(
+    r"""([?&][^=&\s"']*(?:token|key|secret|auth)[^=&\s"']*=)[^&\s"']+""", re.I
+)
 _SECRET_ENVIRONMENT = ("API_TOKEN", "SPAWN_API_TOKEN", "context.spawnApiToken")
 _SHORTEST_SECRET = 6
 _LOGGERS = ("", "logger", "uvicorn", "uvicorn.error", "uvicorn.access", "httpx", "httpcore")
@@ -80,6 +83,7 @@ def _known_secrets() -> tuple[str, ...]:
 def _clean_text(text: str, secrets: Iterable[str]) -> str:
     for secret in secrets:
         text = text.replace(secret, HIDDEN)
+    text = _TOKEN_IN_QUERY.sub(rf"\g<1>{HIDDEN}", text)
     return _SECRET_IN_TEXT.sub(rf"\g<1>{HIDDEN}", text)
 
 

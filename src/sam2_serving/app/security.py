@@ -8,13 +8,13 @@ patched: what reaches it is in a form that it can handle.
 
 from __future__ import annotations
 
-import json
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Container, MutableMapping
 from typing import Any
 
+import anyio.to_thread
 from fastapi.responses import JSONResponse
 from supervisely import env as sly_env
 from supervisely import is_production
@@ -22,6 +22,8 @@ from supervisely.sly_logger import logger
 
 from sam2_serving.app import redaction
 from sam2_serving.app.addresses import ServerPolicy
+from sam2_serving.app.bodies import dump_json, parse_json
+from sam2_serving.app.origins import comes_from_elsewhere
 from sam2_serving.app.reporting import (
     REQUEST_ID_HEADER,
     AppError,
@@ -48,6 +50,11 @@ _CLOSED_OUTSIDE_THE_PLATFORM = frozenset({"/sly/shutdown"})
 _SESSION_INFO = "/sly/session-info"
 _QUIET = frozenset({"/livez", "/readyz", "/is_alive", "/is_ready", "/is_running", "/health"})
 _SMART_TOOL = "/smart_segmentation"
+_LARGE_BODIES = frozenset({_SMART_TOOL})
+"""Routes whose JSON may hold a mask."""
+_MAX_SMALL_BODY = 2 * 2**20
+_LONG_TO_PARSE = 256 * 2**10
+"""Larger bodies are parsed beside the event loop."""
 
 NOT_SERVED_YET = frozenset(
     {
@@ -82,20 +89,31 @@ NOT_SERVED_YET = frozenset(
 class Guard:
     """Outermost ASGI layer of the app."""
 
-    def __init__(self, app: ASGIApp, servers: ServerPolicy, max_request_bytes: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        servers: ServerPolicy,
+        max_request_bytes: int,
+        page_paths: Callable[[], Container[str]] = frozenset,
+    ) -> None:
         """Stand before `app`.
 
         Args:
             app: the SDK's application.
             servers: which platform addresses a request may name.
             max_request_bytes: a larger body is refused, whatever it says about its length.
+            page_paths: gives the routes of the Serve page: only these may change its state.
         """
+        self._page_paths = page_paths
         self._app = app
         self._servers = servers
         self._max_request_bytes = max_request_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
+        if scope["type"] == "websocket" and _comes_from_elsewhere(scope):
+            await _refuse_websocket(receive, send)
+            return
         if scope["type"] != "http":
             # The server has set up its own log handlers by the time it starts a lifespan.
             redaction.install()
@@ -128,23 +146,32 @@ class Guard:
             return None
         if path in NOT_SERVED_YET:
             raise NotServedYet(f"Not supported yet: {path} is not answered by this app.")
-        self._check_stated_length(exchange)
+        if _comes_from_elsewhere(exchange.scope):
+            raise PermissionDenied(
+                "Pages of other sites, and other names for this machine, may not call this app."
+            )
+        limit = self._limit(exchange)
+        _check_stated_length(exchange, limit)
         if exchange.scope["method"] not in ("POST", "PUT", "PATCH"):
-            return receive
-        if exchange.header("sec-fetch-site") == "cross-site" and not is_production():
-            raise PermissionDenied("Pages of other sites may not call this app.")
+            # the SDK would read and use a body whatever the method
+            return exchange.replay(b"", receive, content_type=None)
         if not exchange.is_json and not exchange.is_api_call:
-            return _Counted(receive, self._max_request_bytes)
-        body = await _read(receive, self._max_request_bytes)
+            return _Counted(receive, limit)
+        body = await _read(receive, limit)
         if not exchange.is_json and body:
             raise UnsupportedMediaType("Send the request as JSON, with that content type.")
-        content = self._normalise(exchange, parse_json(body) if body else {})
-        return exchange.replay(json.dumps(content).encode(), receive)
 
-    def _check_stated_length(self, exchange: _Exchange) -> None:
-        stated = exchange.header("content-length")
-        if stated is not None and stated.isdecimal() and int(stated) > self._max_request_bytes:
-            raise _too_large(self._max_request_bytes)
+        def rewrite() -> bytes:
+            return dump_json(self._normalise(exchange, parse_json(body) if body else {}))
+
+        if len(body) < _LONG_TO_PARSE:
+            return exchange.replay(rewrite(), receive)
+        return exchange.replay(await anyio.to_thread.run_sync(rewrite), receive)
+
+    def _limit(self, exchange: _Exchange) -> int:
+        if exchange.is_json and exchange.path not in _LARGE_BODIES:
+            return min(_MAX_SMALL_BODY, self._max_request_bytes)
+        return self._max_request_bytes
 
     def _normalise(self, exchange: _Exchange, content: Any) -> dict[str, Any]:
         """Bring a JSON body into the form that the SDK's middleware can take."""
@@ -155,14 +182,15 @@ class Guard:
                 content[part] = {}
             if not isinstance(content[part], dict):
                 raise BadRequest(f"The body's {part!r} must be an object.")
-        redaction.request_tokens.set(redaction.tokens_in(content))
+        exchange.tokens = redaction.tokens_in(content)
         for holder in (content, content["context"], content["state"]):
             self._servers.check(holder.get("server_address"))
             _check_token(holder, "api_token")
             _check_token(holder, "apiToken")
             if holder.get("server_address", "") is None:
                 del holder["server_address"]
-        if exchange.is_api_call:
+        path = exchange.path
+        if not path.startswith("/sly/") and path not in self._page_paths():
             # Without this the SDK merges `state` into the state of the Serve page.
             content["context"]["outside_request"] = True
         return content
@@ -174,6 +202,7 @@ class _Exchange:
     def __init__(self, scope: Scope, send: Send) -> None:
         self.scope = scope
         self.answered = False
+        self.tokens: tuple[str, ...] = ()
         self._send = send
         self._started = time.perf_counter()
         self._status = 0
@@ -218,11 +247,15 @@ class _Exchange:
             response = error_response(refusal, self.request_id)
         await self.answer(response, receive)
 
-    def replay(self, body: bytes, receive: Receive) -> Receive:
+    def replay(
+        self, body: bytes, receive: Receive, content_type: bytes | None = b"application/json"
+    ) -> Receive:
         """Give the app behind a body of ours, then whatever the client does next."""
+        redaction.request_tokens.set(self.tokens)
         replaced = (b"content-type", b"content-length", b"transfer-encoding", b"content-encoding")
         kept = [pair for pair in self.scope["headers"] if pair[0] not in replaced]
-        own = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        own = [(b"content-length", b"%d" % len(body))]
+        own += [] if content_type is None else [(b"content-type", content_type)]
         self.scope["headers"] = kept + own
         pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -242,6 +275,20 @@ class _Exchange:
             "ms": round((time.perf_counter() - self._started) * 1000, 1),
         }
         logger.info("Request answered", extra=fields)
+
+
+def _comes_from_elsewhere(scope: Scope) -> bool:
+    if is_production():
+        return False  # behind the platform's proxy the host is another one
+    headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+    server = scope.get("server")
+    return comes_from_elsewhere(headers, server[0] if server else None)
+
+
+async def _refuse_websocket(receive: Receive, send: Send) -> None:
+    await receive()
+    # Before it is accepted, a close is answered to the browser as a 403.
+    await send({"type": "websocket.close", "code": 1008, "reason": "Not for other sites."})
 
 
 class _Counted:
@@ -271,16 +318,10 @@ async def _read(receive: Receive, limit: int) -> bytes:
             return b"".join(chunks)
 
 
-def parse_json(body: bytes) -> Any:
-    """Parse a body.
-
-    Raises:
-        BadRequest: it is no JSON (or nested too deep, or has a number of thousands of digits).
-    """
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise BadRequest("The body is not valid JSON.") from error
+def _check_stated_length(exchange: _Exchange, limit: int) -> None:
+    stated = exchange.header("content-length")
+    if stated is not None and stated.isdecimal() and int(stated) > limit:
+        raise _too_large(limit)
 
 
 def _check_token(holder: dict[str, Any], name: str) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from sam2_serving.app.app import APP_NAME, SegmentAnything2
+from sam2_serving.app.app import SegmentAnything2
+from sam2_serving.app.sdk_app import APP_NAME
 from sam2_serving.pretrained import REPOSITORY, pretrained_models
 
 SERVE = REPOSITORY / "serve"

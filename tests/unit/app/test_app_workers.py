@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
@@ -98,3 +99,28 @@ def test_defect_is_told_without_details(address: str) -> None:
     assert answer.status_code == 500
     assert answer.json()["success"] is False
     assert "private detail" not in answer.text
+
+
+def test_what_hangs_for_one_client_leaves_threads_for_the_others(work: Work) -> None:
+    async def scenario() -> None:
+        workers = Workers(waiting_limit=50, threads=4, share=2)
+        hanging = [asyncio.create_task(workers.run(connected(), work, "one")) for _ in range(8)]
+        while not work.started.acquire(blocking=False):
+            await asyncio.sleep(0.01)
+        other = await asyncio.wait_for(workers.run(connected(), lambda _: "mask", "other"), 5)
+        assert other == "mask"
+        work.release.set()
+        assert await asyncio.gather(*hanging) == [{"done": True}] * 8
+        assert not workers._shares, "shares of clients that left are forgotten"
+
+    asyncio.run(scenario())
+
+
+def connected() -> Request:
+    """A request whose client stays."""
+
+    async def receive() -> dict[str, str]:
+        await asyncio.sleep(3600)
+        return {"type": "http.disconnect"}
+
+    return Request({"type": "http"}, receive)
