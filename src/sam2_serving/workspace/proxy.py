@@ -13,13 +13,16 @@ import httpx
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
 
-from sam2_serving.workspace.answers import BadRequest, NotFound, TooLarge, answer_error
+from sam2_serving.workspace.answers import BadRequest, NotFound, answer_error
 from sam2_serving.workspace.context import Caller, Here, Workspace
 from sam2_serving.workspace.security import OfPage
 
 router = APIRouter()
 
+_SLOW_TO_PARSE = 1 << 18
+"""A longer body is parsed aside: others would wait for the event loop."""
 _CLIENT_GONE = 499  # nobody reads it; the number is the usual one in a log
 _ENDPOINT = re.compile(r"[A-Za-z0-9_\-.]+(/[A-Za-z0-9_\-.]+)*/?")
 _FROM_CLIENT = ("content-type", "accept", "x-request-id")
@@ -41,19 +44,22 @@ async def to_app(
     ours = here.settings.session_token.get_secret_value()
     if not secrets.compare_digest(session_token.encode(), ours.encode()):
         raise NotFound("There is no session with this token.")
-    body: bytes | dict[str, Any] = await _body(request, here.settings.max_request_mb << 20)
+    body = await request.body()
     if "application/json" in request.headers.get("content-type", ""):
-        body = _with_caller(body, caller, here)
+        if len(body) > _SLOW_TO_PARSE:
+            body = await run_in_threadpool(_with_caller, body, caller, here)
+        else:
+            body = _with_caller(body, caller, here)
     headers = {name: request.headers[name] for name in _FROM_CLIENT if name in request.headers}
     query = request.url.query
     call = call_app(here, endpoint, body, request.method, headers, query)
-    return await _unless_gone(request, call)
+    return await unless_gone(request, call)
 
 
 async def call_app(
     here: Workspace,
     endpoint: str,
-    body: bytes | dict[str, Any],
+    body: bytes,
     method: str = "POST",
     headers: Mapping[str, str] | None = None,
     query: str = "",
@@ -69,10 +75,8 @@ async def call_app(
         raise BadRequest(f"{endpoint!r} is no endpoint of the app.")
     url = f"{here.settings.app_url.rstrip('/')}/{endpoint}" + (f"?{query}" if query else "")
     silence_s = here.settings.proxy_timeout_s if timeout_s is None else timeout_s
-    payload: dict[str, Any] = {"json": body} if isinstance(body, dict) else {"content": body}
-    request = here.client.build_request(
-        method, url, headers=headers, timeout=httpx.Timeout(silence_s, connect=5.0), **payload
-    )
+    timeout = httpx.Timeout(silence_s, connect=5.0)
+    request = here.client.build_request(method, url, headers=headers, timeout=timeout, content=body)
     try:
         answer = await here.client.send(request, stream=True)
     except (httpx.ConnectError, httpx.ConnectTimeout):
@@ -90,7 +94,7 @@ async def call_app(
     )
 
 
-async def _unless_gone(request: Request, call: Coroutine[Any, Any, Response]) -> Response:
+async def unless_gone(request: Request, call: Coroutine[Any, Any, Response]) -> Response:
     """Give the call up when the client goes, so that the app can drop the work."""
     work = asyncio.ensure_future(call)
     gone = asyncio.ensure_future(_gone(request))
@@ -107,23 +111,35 @@ async def _gone(request: Request) -> None:
         pass
 
 
-async def _body(request: Request, limit: int) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise TooLarge(f"A request has at most {limit} bytes.")
-    return bytes(body)
-
-
-def _with_caller(body: bytes | dict[str, Any], caller: Caller, here: Workspace) -> Any:
+def _with_caller(body: bytes, caller: Caller, here: Workspace) -> bytes:
     """Add who calls to an envelope; leave what is no envelope to the app, which refuses it."""
     try:
-        envelope = json.loads(body) if isinstance(body, bytes) else body
+        envelope = json.loads(body)
+    except RecursionError as error:
+        raise _too_deep() from error
     except ValueError:
         return body
     if not isinstance(envelope, dict):
         return body
     own = {name: value for name, value in envelope.items() if value is not None}
     added = {"api_token": caller.token, "server_address": here.settings.public_address}
-    return {**envelope, **added, **{name: own[name] for name in added if name in own}}
+    return encode_json({**envelope, **added, **{name: own[name] for name in added if name in own}})
+
+
+def encode_json(content: dict[str, Any]) -> bytes:
+    """Encode a body in its shortest form, so that passing it on does not make it grow.
+
+    Raises:
+        BadRequest: it is nested too deeply.
+    """
+    compact = (",", ":")
+    try:
+        return json.dumps(content, ensure_ascii=False, separators=compact).encode()
+    except UnicodeEncodeError:  # half a surrogate pair: the app is to judge it, as it was sent
+        return json.dumps(content, separators=compact).encode()
+    except RecursionError as error:
+        raise _too_deep() from error
+
+
+def _too_deep() -> BadRequest:
+    return BadRequest("The body is nested too deeply.")

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import secrets
+from ipaddress import ip_address
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from fastapi import Depends, Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from fastapi.responses import RedirectResponse, Response
 
-from sam2_serving.workspace.answers import Forbidden, Unauthorized, answer_error
+from sam2_serving.workspace.answers import Forbidden, Unauthorized
 from sam2_serving.workspace.context import OWNER, Caller, Here, Workspace
 from sam2_serving.workspace.settings import WorkspaceSettings
 
 _OWN_NAMES = {"127.0.0.1", "localhost", "::1"}
-_SAFE_METHODS = {"GET", "HEAD"}
-_PAGE_HEADERS = [
-    (
-        b"content-security-policy",
-        b"default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'; "
-        b"base-uri 'none'; form-action 'self'",
-    ),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-]
 
 
 def known_caller(workspace: Workspace, token: str) -> Caller | None:
@@ -52,15 +43,38 @@ def caller_by_token(request: Request, workspace: Here) -> Caller:
 def caller_of_page(request: Request, workspace: Here) -> Caller:
     """Return the caller of a page route: a known token, or the page on this machine.
 
-    A page is the owner's when it was opened under one of the workspace's own names: a foreign
-    site whose name was made to point to this machine sends its own name in `Host`.
+    A token comes in the header `x-api-key` or in the cookie that `signed_in` sets. Without one, a
+    page is the owner's when it was opened on this machine (what `Host` says of that is nothing:
+    anyone can write it) and under one of the workspace's own names (a foreign site whose name was
+    made to point to this machine sends its own name in `Host`).
     """
     if "x-api-key" in request.headers:
         return caller_by_token(request, workspace)
+    kept = request.cookies.get(_cookie_name(workspace.settings))
+    caller = known_caller(workspace, unquote(kept)) if kept else None
+    if caller is not None:
+        return caller
+    if not _from_this_machine(request):
+        raise Forbidden("From another machine, open the page once as /?token=TOKEN.")
     host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
     if host not in own_names(workspace.settings):
         raise Forbidden(f"The workspace is not reached under the name {host!r}.")
     return Caller(OWNER, workspace.settings.token.get_secret_value())
+
+
+def signed_in(workspace: Workspace, token: str) -> Response:
+    """Let a browser keep a token, out of reach of scripts and other sites; then show the page.
+
+    Raises:
+        Unauthorized: nobody has this token.
+    """
+    if known_caller(workspace, token) is None:
+        raise Unauthorized("The address holds no known token.")
+    # The token must not stay in the address bar and the history.
+    answer = RedirectResponse("/", 303, {"Cache-Control": "no-store"})
+    name = _cookie_name(workspace.settings)
+    answer.set_cookie(name, quote(token, safe=""), httponly=True, samesite="strict")
+    return answer
 
 
 def own_names(settings: WorkspaceSettings) -> set[str]:
@@ -68,56 +82,23 @@ def own_names(settings: WorkspaceSettings) -> set[str]:
     return _OWN_NAMES | {settings.host.lower()} | {name.lower() for name in settings.allowed_hosts}
 
 
+def _cookie_name(settings: WorkspaceSettings) -> str:
+    # Browsers keep one jar for all ports of a machine.
+    return f"sam2-workspace-{settings.port}"
+
+
+def _from_this_machine(request: Request) -> bool:
+    if request.client is None:
+        return False
+    try:
+        address = ip_address(request.client.host)
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
 ByToken = Annotated[Caller, Depends(caller_by_token)]
 """Annotation of the caller of an API route."""
 
 OfPage = Annotated[Caller, Depends(caller_of_page)]
 """Annotation of the caller of a page route."""
-
-
-class BrowserGuard:
-    """ASGI middleware: refuses what other sites send, and huge JSON bodies; sets page headers."""
-
-    def __init__(self, app: ASGIApp, max_json_bytes: int) -> None:
-        self.app = app
-        self.max_json_bytes = max_json_bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Judge one request by its headers."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        headers = {
-            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
-        }
-        if scope["method"] not in _SAFE_METHODS and _from_another_site(headers):
-            refusal = answer_error(403, "Requests from other sites are refused.")
-            await refusal(scope, receive, send)
-            return
-        if _is_json(headers) and _length(headers) > self.max_json_bytes:
-            refusal = answer_error(413, f"A JSON body has at most {self.max_json_bytes} bytes.")
-            await refusal(scope, receive, send)
-            return
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *_PAGE_HEADERS]
-            await send(message)
-
-        await self.app(scope, receive, send_with_headers)
-
-
-def _from_another_site(headers: dict[str, str]) -> bool:
-    if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
-        return True
-    origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != headers.get("host")
-
-
-def _is_json(headers: dict[str, str]) -> bool:
-    return "multipart/form-data" not in headers.get("content-type", "")
-
-
-def _length(headers: dict[str, str]) -> int:
-    length = headers.get("content-length", "0")
-    return int(length) if length.isdecimal() else 0

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import uvicorn
 from fastapi import APIRouter, FastAPI
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from sam2_serving.workspace import browser, browser_figures, browser_media, proxy
@@ -28,13 +28,14 @@ from sam2_serving.workspace.api import (
     videos,
     volumes,
 )
-from sam2_serving.workspace.context import Workspace
+from sam2_serving.workspace.context import Here, Workspace
 from sam2_serving.workspace.counter import API_PREFIX, RequestCounter, RequestCounts
 from sam2_serving.workspace.database import open_database
 from sam2_serving.workspace.files import TeamFiles
+from sam2_serving.workspace.guard import Guard
 from sam2_serving.workspace.media import MediaFolder
 from sam2_serving.workspace.samples import make_samples
-from sam2_serving.workspace.security import BrowserGuard
+from sam2_serving.workspace.security import signed_in
 from sam2_serving.workspace.settings import WorkspaceSettings
 from sam2_serving.workspace.store import Store
 from sam2_serving.workspace.sync import sync_media
@@ -95,7 +96,7 @@ def create_workspace(settings: WorkspaceSettings) -> FastAPI:
         app.include_router(part.router)
     app.include_router(proxy.router)
     _add_page(app)
-    app.add_middleware(BrowserGuard, max_json_bytes=settings.max_request_mb << 20)
+    app.add_middleware(Guard)
     app.add_middleware(RequestCounter, counts=workspace.counts)
     return app
 
@@ -109,6 +110,8 @@ def run(settings: WorkspaceSettings) -> None:
         host=settings.host,
         port=settings.port,
         log_level="warning",
+        # Who asks is who holds the connection, whatever its headers say of others.
+        proxy_headers=False,
         # A browser keeps connections open; do not wait for them on Ctrl-C.
         timeout_graceful_shutdown=3,
     )
@@ -145,5 +148,7 @@ def _add_page(app: FastAPI) -> None:
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
     @app.get("/", response_class=FileResponse)
-    def page() -> FileResponse:
+    def page(here: Here, token: str | None = None) -> Response:
+        if token is not None:
+            return signed_in(here, token)
         return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})

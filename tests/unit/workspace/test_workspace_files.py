@@ -119,6 +119,27 @@ def test_missing_parts_are_400(workspace: Running) -> None:
     assert answer.status_code == 400
 
 
+BROKEN = {
+    "junk": ("multipart/form-data; boundary=B", b"junk"),
+    "no boundary": ("multipart/form-data", b"junk"),
+    "cut off": ("multipart/form-data; boundary=B", b"--B\r\nContent-Dis"),
+    "bad header": ("multipart/form-data; boundary=B", b"--B\r\n\0\0: x\r\n\r\nhi\r\n--B--\r\n"),
+    "JSON": ("application/json", b"{}"),
+}
+
+
+@pytest.mark.parametrize(("kind", "body"), BROKEN.values(), ids=BROKEN)
+def test_broken_uploads_are_400(workspace: Running, kind: str, body: bytes) -> None:
+    answer = workspace.page(
+        "POST",
+        "/public/api/v3/file-storage.bulk.upload?teamId=1",
+        data=body,
+        headers={"x-api-key": OWNER_TOKEN, "content-type": kind},
+    )
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]
+
+
 def test_absent_file_is_404(workspace: Running) -> None:
     for path in ("/nope", "/../../etc/passwd", ""):
         answer = workspace.post("file-storage.download", {"teamId": 1, "path": path})

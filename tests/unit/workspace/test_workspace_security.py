@@ -1,13 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 
 import pytest
 import requests
 import supervisely as sly
+from starlette.types import Receive, Scope, Send
 from test_workspace_strict import GOOD
 from workspace_gallery import Ids
-from workspace_http import OWNER_TOKEN, SESSION_TOKEN, Running
+from workspace_http import OWNER_TOKEN, SESSION_TOKEN, Running, serving
 
 
 @pytest.mark.parametrize("token", [None, "wrong-token", ""])
@@ -140,6 +142,14 @@ def test_other_sites_are_refused(lasting: Running, headers: dict[str, str]) -> N
         answer = lasting.page("POST", path, json=body, headers=headers)
         assert answer.status_code == 403
         assert "other sites" in answer.json()["error"]
+    for path in ("/workspace/requests", "/workspace/api/media", "/"):
+        assert lasting.page("GET", path, headers=headers).status_code == 403
+
+
+def test_a_link_to_the_page_may_stand_anywhere(lasting: Running) -> None:
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert lasting.page("GET", "/", headers=headers).status_code == 200
+    assert lasting.page("GET", "/workspace/requests", headers=headers).status_code == 403
 
 
 def test_the_pages_own_requests_pass(workspace: Running) -> None:
@@ -163,6 +173,91 @@ def test_a_token_opens_the_page_routes_under_any_name(lasting: Running) -> None:
     headers = {"Host": "workspace:8080", "x-api-key": OWNER_TOKEN}
     answer = lasting.page("GET", "/workspace/api/session", headers=headers)
     assert answer.json()["login"] == "owner"
+
+
+@pytest.fixture
+def from_afar(lasting: Running) -> Iterator[Running]:
+    """The same workspace, as another machine reaches it."""
+
+    async def moved(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope = {**scope, "client": ("192.0.2.7", 50_000)}
+        await lasting.app(scope, receive, send)
+
+    with serving(moved) as url:
+        yield Running(url, lasting.app)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]:8080"])
+def test_a_name_makes_nobody_the_owner(from_afar: Running, host: str) -> None:
+    for method, path in (
+        ("GET", "/workspace/api/session"),
+        ("GET", "/workspace/requests"),
+        ("PUT", "/workspace/api/members"),
+        ("POST", f"/net/{SESSION_TOKEN}/x"),
+    ):
+        headers = {"Host": host, "X-Forwarded-For": "127.0.0.1"}
+        answer = from_afar.page(method, path, json={"login": "intruder"}, headers=headers)
+        assert answer.status_code == 403
+        assert "/?token=" in answer.json()["error"]
+
+
+def test_a_token_opens_the_page_from_afar(from_afar: Running) -> None:
+    with requests.Session() as browser:
+        opened = browser.get(f"{from_afar.url}/?token={OWNER_TOKEN}", timeout=10)
+        assert (opened.status_code, opened.url) == (200, f"{from_afar.url}/")
+        cookie = opened.history[0].headers["set-cookie"].lower()
+        assert "httponly" in cookie
+        assert "samesite=strict" in cookie
+        session = browser.get(f"{from_afar.url}/workspace/api/session", timeout=10)
+        assert session.json()["login"] == "owner"
+
+
+def test_a_members_token_opens_their_page(workspace: Running) -> None:
+    token = workspace.member("guest", None)
+    with requests.Session() as browser:
+        browser.get(f"{workspace.url}/?token={token}", timeout=10)
+        session = browser.get(f"{workspace.url}/workspace/api/session", timeout=10)
+        assert session.json()["login"] == "guest"
+
+
+def test_a_wrong_token_opens_nothing(from_afar: Running) -> None:
+    answer = from_afar.page("GET", "/?token=wrong")
+    assert answer.status_code == 401
+    assert "set-cookie" not in answer.headers
+
+
+def _in_chunks(megabytes: int) -> Iterator[bytes]:
+    yield b'{"x": "'
+    for _ in range(megabytes):
+        yield b"a" * (1 << 20)
+    yield b'"}'
+
+
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=B"])
+@pytest.mark.parametrize(
+    "path", ["/public/api/v3/images.info", "/workspace/api/classes", f"/net/{SESSION_TOKEN}/x"]
+)
+def test_a_huge_body_without_a_length_is_refused(lasting: Running, path: str, kind: str) -> None:
+    headers = {"x-api-key": OWNER_TOKEN, "content-type": kind}
+    body = _in_chunks(lasting.app.state.workspace.settings.max_request_mb + 1)
+    answer = lasting.page("POST", path, data=body, headers=headers)
+    assert answer.status_code == 413
+    assert "MiB" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/public/api/v3/file-storage.bulk.upload?teamId=1", "/workspace/api/classes"]
+)
+def test_a_strangers_body_is_not_read(lasting: Running, path: str) -> None:
+    """The answer comes before the body: nothing of it is sent here."""
+    address = ("127.0.0.1", int(lasting.url.rsplit(":")[-1]))
+    with socket.create_connection(address, timeout=10) as client:
+        client.sendall(
+            f"POST {path} HTTP/1.1\r\nHost: localhost\r\nx-api-key: wrong\r\n"
+            "Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n".encode()
+        )
+        assert client.recv(100).startswith(b"HTTP/1.1 401 ")
 
 
 def test_a_huge_body_is_refused_unread(lasting: Running) -> None:

@@ -110,6 +110,46 @@ def test_net_leaves_other_bodies_alone(proxied: Running) -> None:
     assert "api_token" not in multipart
 
 
+def test_net_does_not_make_bodies_grow(proxied: Running) -> None:
+    body = '{"context":{"text":"\u00e4\u00f6\u00fc","points":[1,2,3]},"state":{}}'
+    headers = {"content-type": "application/json"}
+    got = _net(proxied, "x", data=body.encode(), headers=headers).json()["body"]
+    assert got.startswith(body[:-1] + ",")
+
+
+def test_net_leaves_odd_values_to_the_app(proxied: Running) -> None:
+    headers = {"content-type": "application/json"}
+    for odd in ("NaN", '"\\ud800"', "9" * 5000):
+        answer = _net(proxied, "x", data=f'{{"state":{{"x":{odd}}}}}', headers=headers)
+        assert odd in answer.json()["body"]
+
+
+@pytest.mark.parametrize("depth", [900, 990, 1000, 5000, 300_000])
+def test_deep_bodies_are_no_server_error(proxied: Running, depth: int) -> None:
+    """The longest is parsed in a thread of its own."""
+    state = '{"state":{"x":' + "[" * depth + "]" * depth + "}}"
+    headers = {"content-type": "application/json", "x-api-key": OWNER_TOKEN}
+    answer = _net(proxied, "x", data=state.encode(), headers=headers)
+    assert answer.status_code == 400 or (depth < 1000 and answer.ok)
+    rest = '{"taskId":1,"command":"x","skipResponse":false,"timeout":9,"context":{},'
+    path = "/public/api/v3/tasks.request.direct"
+    answer = proxied.page("POST", path, data=rest + state[1:], headers=headers)
+    assert answer.status_code == 400 or (depth < 1000 and answer.ok)
+
+
+def test_long_bodies_are_parsed_too(proxied: Running) -> None:
+    got = _net(proxied, "x", json={"state": {"x": "a" * 300_000}}).json()["body"]
+    assert json.loads(got)["api_token"] == OWNER_TOKEN
+
+
+@pytest.mark.parametrize("timeout", [0, -1, 1e300])
+def test_odd_timeouts_are_400(proxied: Running, timeout: float) -> None:
+    body = {"taskId": 1, "command": "x", "context": {}, "state": {}, "skipResponse": False}
+    answer = proxied.post("tasks.request.direct", {**body, "timeout": timeout})
+    assert answer.status_code == 400
+    assert "timeout" in answer.json()["error"]
+
+
 def test_net_gives_answers_through(proxied: Running) -> None:
     busy = _net(proxied, "busy", json={})
     assert (busy.status_code, busy.headers["retry-after"]) == (503, "2")
@@ -177,7 +217,18 @@ def test_model_api_finds_the_session(proxied: Running) -> None:
     assert json.loads(got["body"])["api_token"] == OWNER_TOKEN
 
 
-def test_a_client_that_goes_is_given_up(settings: Settings) -> None:
+DIRECT = {"taskId": 1, "command": "wait", "context": {}, "state": {}, "skipResponse": False}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (f"/net/{SESSION_TOKEN}/wait", {}),
+        ("/public/api/v3/tasks.request.direct", {**DIRECT, "timeout": 60}),
+    ],
+    ids=["net", "direct"],
+)
+def test_a_client_that_goes_is_given_up(settings: Settings, path: str, body: object) -> None:
     """The app sees the connection close, so it can drop the work."""
     began, ended = threading.Event(), threading.Event()
     app = FastAPI()
@@ -191,11 +242,13 @@ def test_a_client_that_goes_is_given_up(settings: Settings) -> None:
         ended.set()
         return {}
 
+    content = json.dumps(body)
     with serving(app) as app_url, serving(create_workspace(settings(app_url=app_url))) as url:
         with socket.create_connection(("127.0.0.1", int(url.rsplit(":")[-1]))) as client:
             client.sendall(
-                f"POST /net/{SESSION_TOKEN}/wait HTTP/1.1\r\nHost: localhost\r\n"
-                "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}".encode()
+                f"POST {path} HTTP/1.1\r\nHost: localhost\r\nx-api-key: {OWNER_TOKEN}\r\n"
+                f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+                f"{content}".encode()
             )
             assert began.wait(10)
             assert not ended.is_set()

@@ -15,6 +15,7 @@ import requests
 import uvicorn
 from fastapi import FastAPI
 from PIL import Image
+from starlette.types import ASGIApp
 
 from sam2_serving.workspace import WorkspaceSettings
 
@@ -28,7 +29,7 @@ SESSION_TOKEN = "session-token-of-the-tests"
 
 
 @contextlib.contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
+def serving(app: ASGIApp) -> Iterator[str]:
     """Serve an application on a free port; give its address."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)

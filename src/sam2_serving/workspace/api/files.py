@@ -7,7 +7,9 @@ from typing import IO, Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, UploadFile
 from fastapi.responses import FileResponse, Response, StreamingResponse
+from python_multipart.exceptions import FormParserError
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData
 from starlette.requests import Request
 
 from sam2_serving.workspace.answers import BadRequest, NotFound
@@ -105,19 +107,27 @@ async def file_storage_bulk_upload(
 ) -> list[dict[str, Any]]:
     """Keep uploaded files. Contract 8.1, file-storage.bulk.upload: parts name, path, file."""
     _check_team(teamId)
-    async with request.form(max_files=1000, max_fields=2000) as form:
-        unknown = sorted(set(form) - {"name", "path", "file"})
-        if unknown:
-            raise BadRequest(f"{unknown[0]}: only the parts name, path and file are known.")
-        names, folders = form.getlist("name"), form.getlist("path")
-        uploads = [part for part in form.getlist("file") if not isinstance(part, str)]
-        if not uploads or not len(names) == len(folders) == len(uploads):
-            raise BadRequest("file: send the parts name, path and file for each file.")
-        kept = []
-        for name, folder, upload in zip(names, folders, uploads, strict=True):
-            path = f"{str(folder).rstrip('/')}/{name}"
-            kept.append(await run_in_threadpool(_keep, here, path, upload))
+    try:
+        async with request.form(max_files=1000, max_fields=2000) as form:
+            kept = await _keep_all(form, here)
+    except FormParserError as error:
+        raise BadRequest(f"The body is no multipart/form-data: {error}") from error
     return [file_json(file, here) for file in kept]
+
+
+async def _keep_all(form: FormData, here: Workspace) -> list[TeamFile]:
+    unknown = sorted(set(form) - {"name", "path", "file"})
+    if unknown:
+        raise BadRequest(f"{unknown[0]}: only the parts name, path and file are known.")
+    names, folders = form.getlist("name"), form.getlist("path")
+    uploads = [part for part in form.getlist("file") if not isinstance(part, str)]
+    if not uploads or not len(names) == len(folders) == len(uploads):
+        raise BadRequest("file: send the parts name, path and file for each file.")
+    kept = []
+    for name, folder, upload in zip(names, folders, uploads, strict=True):
+        path = f"{str(folder).rstrip('/')}/{name}"
+        kept.append(await run_in_threadpool(_keep, here, path, upload))
+    return kept
 
 
 def _keep(here: Workspace, path: str, upload: UploadFile | Any) -> TeamFile:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from pydantic import ConfigDict, Field
 
@@ -12,11 +12,14 @@ from sam2_serving.workspace.answers import NotFound
 from sam2_serving.workspace.api.ecosystem import MODULE_ID, MODULE_NAME
 from sam2_serving.workspace.api.strict import Listed, Strict, select_page
 from sam2_serving.workspace.context import Here, Workspace
-from sam2_serving.workspace.proxy import call_app
+from sam2_serving.workspace.proxy import call_app, encode_json, unless_gone
 from sam2_serving.workspace.security import ByToken, caller_by_token
 from sam2_serving.workspace.settings import TASK_ID, TEAM_ID, WORKSPACE_ID
 
 router = APIRouter(dependencies=[Depends(caller_by_token)])
+
+MAX_SILENCE_S = 86_400.0
+"""The longest that a client may have the workspace wait for the app."""
 
 
 class TasksInfo(Strict):
@@ -105,7 +108,7 @@ class TasksRequestDirect(Strict):
     context: dict[str, Any]
     state: dict[str, Any]
     skipResponse: bool
-    timeout: float | None
+    timeout: float | None = Field(gt=0, le=MAX_SILENCE_S)
 
 
 @router.post("/tasks.info")
@@ -170,7 +173,9 @@ def tasks_meta_update(body: TasksMetaUpdate) -> dict[str, Any]:
 
 
 @router.post("/tasks.request.direct")
-async def tasks_request_direct(body: TasksRequestDirect, caller: ByToken, here: Here) -> Response:
+async def tasks_request_direct(
+    body: TasksRequestDirect, request: Request, caller: ByToken, here: Here
+) -> Response:
     """Send a request to the app in the caller's name, and answer what the app answers."""
     _check_task(body.taskId)
     envelope = {
@@ -179,7 +184,14 @@ async def tasks_request_direct(body: TasksRequestDirect, caller: ByToken, here: 
         "api_token": caller.token,
         "server_address": here.settings.public_address,
     }
-    return await call_app(here, body.command.strip("/"), envelope, timeout_s=body.timeout)
+    call = call_app(
+        here,
+        body.command.strip("/"),
+        encode_json(envelope),
+        headers={"content-type": "application/json"},
+        timeout_s=body.timeout,
+    )
+    return await unless_gone(request, call)
 
 
 def _task_json(here: Workspace) -> dict[str, Any]:
