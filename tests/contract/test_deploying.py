@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ def test_serve_options(served: RunningApp) -> None:
     assert options["progress"] is None
     assert options["error"] is None
     assert options["deployed"]["device"] == "cpu"
-    assert options["deployed"]["numeric_path"].startswith("cpu-float32-eager-")
+    path = r"cpu_\w+_1threads-float32-eager-[0-9a-f]{12}"
+    assert re.fullmatch(path, options["deployed"]["numeric_path"])
     assert {"id": "cpu", "title": "CPU"} in options["devices"]
     tiny, *_, nano = options["models"]
     assert tiny["name"] == "SAM 2.1 Hiera tiny"
@@ -193,10 +195,9 @@ def test_two_deploys_at_once(served: RunningApp) -> None:
     assert served.post("is_online").json() == {"is_online": True}
 
 
-def test_model_stays_where_it_is(served: RunningApp) -> None:
-    """Contract 1.7: the SDK's freeze moves the model while routes of ours use it."""
-    assert served.post("freeze_model").status_code == 200
-    assert "this app keeps it where it was deployed" in served.log()
+def test_model_on_the_cpu_is_not_frozen(served: RunningApp) -> None:
+    assert served.post("freeze_model").json()["message"].startswith("Failed to freeze")
+    assert "The model is not frozen: it is on the CPU" in served.log()
     assert served.post("get_deploy_info").json()["device"] == "cpu"
     assert served.post("is_online").json() == {"is_online": True}
 

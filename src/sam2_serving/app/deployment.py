@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from sam2_serving.app.reporting import Conflict, ModelNotReady
+from sam2_serving.app.reporting import Conflict, DeployFailed, ModelNotReady
 from sam2_serving.engine import Engine
 
 State = Literal["stopped", "loading", "ready", "failed"]
@@ -21,12 +21,14 @@ class Served:
     Attributes:
         model: its name in the table.
         device: where it runs, `cpu` or `cuda:N`.
-        engine: what answers.
+        numeric_path: the id of its answers' numbers.
+        engine: what answers; None while the model is frozen.
     """
 
     model: str
     device: str
-    engine: Engine
+    numeric_path: str
+    engine: Engine | None
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Deployment:
 
     def __init__(self) -> None:
         self._loading = threading.Lock()
+        self._freezing = threading.Lock()
         self.served: Served | None = None
         self.progress: LoadProgress | None = None
         self.error: str | None = None
@@ -84,15 +87,15 @@ class Deployment:
             self.progress = None
             self._loading.release()
 
-    def ready_engine(self) -> Engine:
-        """Return the engine that serves.
+    def check_ready(self) -> Served:
+        """Return what is served, frozen or not.
 
         Raises:
-            ModelNotReady: there is none; the text says what to do.
+            ModelNotReady: nothing is; the text says what to do.
         """
         served = self.served
         if served is not None:
-            return served.engine
+            return served
         match self.state:
             case "loading":
                 raise ModelNotReady("The model is being loaded: try again when it is ready.")
@@ -100,6 +103,55 @@ class Deployment:
                 raise ModelNotReady(f"No model is served, loading it failed: {self.error}")
             case _:
                 raise ModelNotReady("No model is served: choose one and press Serve.")
+
+    def ready_engine(self, wake: Callable[[Served], Engine]) -> Engine:
+        """Return the engine that serves; a frozen model is woken, and all who ask wait for it.
+
+        Args:
+            wake: loads a frozen model again.
+
+        Raises:
+            ModelNotReady: nothing is served, or waking failed.
+        """
+        engine = self.check_ready().engine
+        if engine is not None:
+            return engine
+        with self._freezing:
+            return self.check_ready().engine or self._woken(wake)
+
+    def _woken(self, wake: Callable[[Served], Engine]) -> Engine:
+        try:
+            with self.loading("Bringing the model back"):
+                served = self.check_ready()
+                if served.engine is not None:
+                    return served.engine
+                engine = wake(served)
+                self.served = replace(served, engine=engine)
+                return engine
+        except Conflict as error:
+            raise ModelNotReady("A model is being loaded: try again when it is ready.") from error
+        except DeployFailed as error:
+            raise ModelNotReady(f"The model cannot be brought back: {error}") from error
+
+    def freeze(self) -> bool:
+        """Give the device's memory back, but go on serving: the next request wakes the model.
+
+        Returns:
+            Whether it is frozen now; a model that is being replaced is left alone.
+        """
+        with self._freezing:
+            try:
+                with self.loading("Freezing the model"):
+                    served = self.served
+                    if served is None:
+                        return False
+                    # From now on requests wait at the lock above until this is over.
+                    self.served = replace(served, engine=None)
+                    if served.engine is not None:
+                        served.engine.close()
+                    return True
+            except Conflict:
+                return False
 
     def take_served(self) -> Served | None:
         """Stop serving and hand over what was served, whose engine is to be closed."""

@@ -5,29 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from sam2_serving.app.catalogue import ModelChoice
 from sam2_serving.app.deployment import Deployment, LoadProgress
 from sam2_serving.app.reporting import DeployFailed
 from sam2_serving.downloads import DownloadError
-from sam2_serving.pretrained import PretrainedModel, checkpoint_file
 
 
-def get_checkpoint(
-    model: PretrainedModel, checkpoints_dir: Path, deployment: Deployment, bar: Any = None
-) -> Path:
-    """Return the local file of a model; one that is there needs no network.
+def get_checkpoint(choice: ModelChoice, deployment: Deployment, bar: Any = None) -> Path:
+    """Return the local file of a model; one that is there needs no download.
 
     Args:
-        model: a row of the table.
-        checkpoints_dir: where downloads land.
+        choice: what is to be served.
         deployment: is told how far it is.
         bar: the Serve page's progress widget, if there is a page.
 
     Raises:
         DeployFailed: the file could not be fetched.
+        AppError: what the platform says about a file of its own.
     """
-    report = _Report(model.name, deployment, bar)
+    report = _Report(choice.name, deployment, bar)
     try:
-        return checkpoint_file(model, checkpoints_dir, report)
+        return choice.fetch(report)
     except DownloadError as error:
         raise DeployFailed(str(error)) from error
     finally:

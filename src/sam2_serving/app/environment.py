@@ -7,6 +7,9 @@ from pathlib import Path
 
 from supervisely import env as sly_env
 
+from sam2_serving.app.addresses import normal_address
+from sam2_serving.app.platform_api import Caller
+
 
 def configured_server() -> str | None:
     """Return the address of the platform that the app belongs to, if it belongs to one."""
@@ -21,6 +24,19 @@ def has_serve_page() -> bool:
         and sly_env.api_token(raise_not_found=False) is not None
         and sly_env.team_id(raise_not_found=False) is not None
     )
+
+
+def owner() -> Caller | None:
+    """Return the app's owner, whose rights count for what the owner starts; never for requests."""
+    server = configured_server()
+    token = sly_env.api_token(raise_not_found=False)
+    return Caller(normal_address(server), token) if server and token else None
+
+
+def team_id() -> int | None:
+    """Return the team that the app belongs to."""
+    team: int | None = sly_env.team_id(raise_not_found=False)
+    return team
 
 
 def complete(data_dir: Path) -> None:

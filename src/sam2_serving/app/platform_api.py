@@ -22,6 +22,7 @@ from requests_toolbelt.multipart.decoder import (  # type: ignore[import-untyped
 )
 from supervisely.sly_logger import logger
 
+from sam2_serving.app.addresses import ServerPolicy
 from sam2_serving.app.reporting import (
     AppError,
     BadRequest,
@@ -50,6 +51,21 @@ class Caller:
     def token_hash(self) -> str:
         """What may be remembered of the token."""
         return hashlib.sha256(self.token.encode()).hexdigest()
+
+
+def caller_of(named_server: str | None, token: str | None, servers: ServerPolicy) -> Caller:
+    """Return whose rights count: the request's own token at an address that is allowed.
+
+    Raises:
+        BadRequest: the address is missing or not allowed.
+        Unauthorized: there is no token. The owner's token is never used in its place.
+    """
+    server = servers.check(named_server)
+    if server is None:
+        raise BadRequest("No platform is configured: set SERVER_ADDRESS to its address.")
+    if not token:
+        raise Unauthorized("The request has no api_token, so it is not known who asks.")
+    return Caller(server, token)
 
 
 @dataclass(frozen=True)
@@ -202,11 +218,11 @@ class PlatformClient:
         max_bytes: int,
         deadline: float,
     ) -> Answer:
-        url = f"{_api_root(caller.server)}/v3/{route}"
+        url = f"{api_root(caller.server)}/v3/{route}"
         try:
-            with self._client.stream("POST", url, json=body, headers=_headers(caller)) as response:
+            with self._client.stream("POST", url, json=body, headers=headers(caller)) as response:
                 if response.status_code != 200:
-                    raise _refusal(response.status_code, what)
+                    raise refusal(response.status_code, what)
                 content = _read(response, what, max_bytes, deadline)
                 return Answer(content, response.headers.get("content-type", ""))
         except httpx.TimeoutException as error:
@@ -217,7 +233,7 @@ class PlatformClient:
             ) from error
 
 
-def _api_root(server: str) -> str:
+def api_root(server: str) -> str:
     """Return the root of the public API; the platform may give its apps an internal one."""
     internal = os.environ.get("SUPERVISELY_API_SERVER_ADDRESS")
     if internal and server == os.environ.get("SERVER_ADDRESS", "").rstrip("/"):
@@ -225,10 +241,11 @@ def _api_root(server: str) -> str:
     return f"{server}/public/api"
 
 
-def _headers(caller: Caller) -> dict[str, str]:
-    headers = {"x-api-key": caller.token}
+def headers(caller: Caller) -> dict[str, str]:
+    """Return the headers of every call."""
+    key = {"x-api-key": caller.token}
     task_id = os.environ.get("SUPERVISELY_TASK_ID")
-    return headers | {"x-task-id": task_id} if task_id else headers
+    return key | {"x-task-id": task_id} if task_id else key
 
 
 def _read(response: httpx.Response, what: str, max_bytes: int, deadline: float) -> bytes:
@@ -258,7 +275,8 @@ def _only_part(answer: Answer, name: str) -> bytes:
     raise MediaNotFound("The platform has no image of this hash, or does not show it.")
 
 
-def _refusal(status: int, what: str) -> AppError:
+def refusal(status: int, what: str) -> AppError:
+    """Say in words what a status other than 200 means."""
     if status == 401:
         return Unauthorized("The platform does not accept the request's token: sign in again.")
     if status == 403:

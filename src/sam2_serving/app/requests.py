@@ -251,6 +251,7 @@ class DeployParams(Part):
     model_source: Annotated[StrictStr, Field(max_length=100)]
     device: Annotated[StrictStr, Field(max_length=32)] | None = None
     runtime: Annotated[StrictStr, Field(max_length=32)] | None = None
+    model_files: dict[str, Any] | None = None
     model_info: dict[str, Any] | None = None
 
 
@@ -266,6 +267,8 @@ class DeployRequest(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
+    api_token: StrictStr | None = None
+    server_address: StrictStr | None = None
     state: DeployState
 
     @field_validator("state", mode="before")

@@ -8,15 +8,18 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from supervisely.nn.utils import ModelSource, RuntimeType
 
+from sam2_serving.app.addresses import ServerPolicy
+from sam2_serving.app.catalogue import Catalogue, ModelChoice
 from sam2_serving.app.deployment import Deployment, State
+from sam2_serving.app.platform_api import caller_of
 from sam2_serving.app.reporting import BadRequest, ReportingRoute, UnsupportedSource
 from sam2_serving.app.requests import DeployRequest, Envelope
-from sam2_serving.pretrained import PretrainedModel, find_pretrained, pretrained_models
+from sam2_serving.pretrained import PretrainedModel, pretrained_models
 
 _NOT_COLUMNS = ("Model", "Note")
 
 
-class ModelChoice(BaseModel):
+class OfferedModel(BaseModel):
     """A model that can be served: its name, its columns in the table, a note for people."""
 
     name: str
@@ -50,7 +53,7 @@ class Progress(BaseModel):
 class ServeOptions(BaseModel):
     """What can be served, what is served, and what is going on."""
 
-    models: list[ModelChoice]
+    models: list[OfferedModel]
     devices: list[DeviceChoice]
     deployed: DeployedModel | None
     state: State
@@ -74,18 +77,19 @@ class ServingApp(Protocol):
     """What these routes need of the app."""
 
     deployment: Deployment
+    catalogue: Catalogue
 
     def devices(self) -> dict[str, str]:
         """Return {name: title} of this machine's devices."""
 
-    def deploy_from_api(self, model: PretrainedModel, device: str | None) -> None:
+    def deploy_from_api(self, choice: ModelChoice, device: str | None) -> None:
         """Serve a model; returns when it is ready."""
 
     def stop(self) -> None:
         """Stop serving."""
 
 
-def serving_router(app: ServingApp) -> APIRouter:
+def serving_router(app: ServingApp, servers: ServerPolicy) -> APIRouter:
     """Make the router; `/deploy_from_api` is in place of the SDK's of the same name.
 
     The SDK's unloads the served model before it reads the request (contract, section 1.8).
@@ -99,14 +103,9 @@ def serving_router(app: ServingApp) -> APIRouter:
     @router.post("/deploy_from_api")
     def deploy_from_api(body: DeployRequest) -> DeployResult:
         params = body.state.deploy_params
-        if params.model_source != ModelSource.PRETRAINED:
-            raise UnsupportedSource(
-                "Not supported yet: only pretrained models can be served "
-                f"(model_source {ModelSource.PRETRAINED!r})."
-            )
         if params.runtime not in (None, RuntimeType.PYTORCH):
             raise UnsupportedSource("Only the runtime 'PyTorch' is supported.")
-        app.deploy_from_api(_model_named(body), params.device)
+        app.deploy_from_api(_choice_in(body, app, servers), params.device)
         return DeployResult()
 
     @router.post("/stop_model")
@@ -122,12 +121,12 @@ def serve_options(app: ServingApp) -> ServeOptions:
     deployment = app.deployment
     served, progress = deployment.served, deployment.progress
     return ServeOptions(
-        models=[_choice(model) for model in pretrained_models()],
+        models=[_offered(model) for model in pretrained_models()],
         devices=[DeviceChoice(id=id, title=title) for id, title in app.devices().items()],
         deployed=None
         if served is None
         else DeployedModel(
-            model=served.model, device=served.device, numeric_path=served.engine.numeric_path
+            model=served.model, device=served.device, numeric_path=served.numeric_path
         ),
         state=deployment.state,
         progress=None
@@ -137,19 +136,24 @@ def serve_options(app: ServingApp) -> ServeOptions:
     )
 
 
-def _choice(model: PretrainedModel) -> ModelChoice:
+def _offered(model: PretrainedModel) -> OfferedModel:
     columns = {key: text for key, text in model.columns.items() if key not in _NOT_COLUMNS}
-    return ModelChoice(name=model.name, columns=columns, note=model.columns.get("Note", ""))
+    return OfferedModel(name=model.name, columns=columns, note=model.columns.get("Note", ""))
 
 
-def _model_named(body: DeployRequest) -> PretrainedModel:
-    name = body.state.model_name
-    if name is None:
-        meta = (body.state.deploy_params.model_info or {}).get("meta")
-        name = meta.get("model_name") if isinstance(meta, dict) else None
-    if not isinstance(name, str):
-        raise BadRequest("state.model_name is missing: which model is to be served?")
-    try:
-        return find_pretrained(name)
-    except KeyError as error:
-        raise BadRequest(ascii(error.args[0])[1:-1]) from error
+def _choice_in(body: DeployRequest, app: ServingApp, servers: ServerPolicy) -> ModelChoice:
+    params = body.state.deploy_params
+    match params.model_source:
+        case ModelSource.PRETRAINED:
+            meta = (params.model_info or {}).get("meta")
+            named = meta.get("model_name") if isinstance(meta, dict) else None
+            return app.catalogue.pretrained(body.state.model_name or named)
+        case ModelSource.CUSTOM | ModelSource.EXTERNAL:
+            # With the rights of whoever asks: Team Files are not the same for everybody.
+            caller = caller_of(body.server_address, body.api_token, servers)
+            return app.catalogue.in_team_files(
+                caller, params.model_files, params.model_source, params.model_info or {}
+            )
+        case _:
+            known = (ModelSource.PRETRAINED, ModelSource.CUSTOM, ModelSource.EXTERNAL)
+            raise BadRequest(f"deploy_params.model_source must be one of {', '.join(known)}.")

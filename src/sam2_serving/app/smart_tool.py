@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -12,16 +13,15 @@ from sam2_serving.app.addresses import ServerPolicy
 from sam2_serving.app.edit_masks import BoolMask
 from sam2_serving.app.editing import Editing
 from sam2_serving.app.media import MediaLibrary
-from sam2_serving.app.platform_api import Caller
+from sam2_serving.app.platform_api import caller_of
 from sam2_serving.app.reporting import (
     BadRequest,
     SmartToolRoute,
-    Unauthorized,
     note,
 )
 from sam2_serving.app.requests import SmartToolContext, SmartToolRequest
 from sam2_serving.app.workers import Workers
-from sam2_serving.engine import CancelToken, Engine
+from sam2_serving.engine import CancelToken, Engine, EngineClosed
 from sam2_serving.masks import Box, encode_bitmap
 from sam2_serving.model import Point, Prompts
 
@@ -80,7 +80,8 @@ def smart_tool_router(tool: SmartTool, workers: Workers) -> APIRouter:
             negative=len(context.negative),
             request_uid=context.request_uid,
         )
-        return await workers.run(request, lambda cancel: tool.segment(body, cancel))
+        client = hashlib.sha256((body.api_token or "").encode()).hexdigest()
+        return await workers.run(request, lambda cancel: tool.segment(body, cancel), client)
 
     return router
 
@@ -102,7 +103,7 @@ class SmartTool:
         use_box = served.use_box if settings.use_box is None else settings.use_box
         if not context.starts_edit and _asks_nothing(context, use_box):
             return nothing
-        caller = caller_of(body, self.servers)
+        caller = caller_of(body.server_address, body.api_token, self.servers)
         media = self.library.find(caller, context)
         size = media.size()
         _check_clicks(context, size)
@@ -114,7 +115,12 @@ class SmartTool:
         if prompts.is_empty or _click_outside_crop(context):
             return nothing
         refine = settings.refine or served.refine
-        result = engine.segment(media.source, prompts, refine=refine, cancel=cancel)
+        try:
+            result = engine.segment(media.source, prompts, refine=refine, cancel=cancel)
+        except EngineClosed:
+            # The model was frozen or replaced meanwhile: the one that serves now answers.
+            engine = served.ready_engine()
+            result = engine.segment(media.source, prompts, refine=refine, cancel=cancel)
         return _answer(result.mask, context, result.numeric_path)
 
 
@@ -135,21 +141,6 @@ def _asks_nothing(context: SmartToolContext, use_box: bool) -> bool:
     if not context.clicks:
         return context.edits or not (context.crop_box and use_box)
     return _click_outside_crop(context)
-
-
-def caller_of(body: SmartToolRequest, servers: ServerPolicy) -> Caller:
-    """Return whose rights count: the request's own token at an address that is allowed.
-
-    Raises:
-        BadRequest: the address is missing or not allowed.
-        Unauthorized: there is no token. The owner's token is never used in its place.
-    """
-    server = servers.check(body.server_address)
-    if server is None:
-        raise BadRequest("No platform is configured: set SERVER_ADDRESS to its address.")
-    if not body.api_token:
-        raise Unauthorized("The request has no api_token, so it is not known who asks.")
-    return Caller(server, body.api_token)
 
 
 def prompts_of(
