@@ -12,7 +12,8 @@ from labeler import Labeler
 from playwright.sync_api import Browser, Page, sync_playwright
 from servers import Demo, app_process, free_port, workspace_process
 
-from sam2_serving.scenes import Scene, draw_scene
+from sam2_serving.scenes import Clip, Scene, draw_clip, draw_scene
+from sam2_serving.workspace.samples import draw_volume, write_cloud, write_video, write_volume
 
 SKIPPED = "NO_BROWSER=1: the browser tests were LEFT OUT; the page is untested in this run."
 SEEDS = (101, 102)
@@ -56,12 +57,26 @@ def scenes() -> list[Scene]:
 
 
 @pytest.fixture(scope="session")
-def media(scenes: list[Scene], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clip() -> Clip:
+    """A drawn film whose objects are known on every frame."""
+    return draw_clip(6, frames=30, size=(320, 240))
+
+
+@pytest.fixture(scope="session")
+def media(scenes: list[Scene], clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("media")
     for number, scene in enumerate(scenes, start=1):
         bgr = cv2.cvtColor(np.ascontiguousarray(scene.image), cv2.COLOR_RGB2BGR)
         cv2.imwrite(str(folder / f"scene-{number}.png"), bgr)
     (folder / "about.txt").write_text("Scenes of the tests.")
+    for name in ("film", "scan", "street"):
+        (folder / name).mkdir()
+    write_video(folder / "film" / "clip.avi", clip.frames)
+    write_volume(folder / "scan" / "blobs.nrrd", draw_volume((128, 112, 64)))
+    write_cloud(folder / "street" / "a.pcd")
+    photos = folder / "street" / "related_images" / "a_pcd"
+    photos.mkdir(parents=True)
+    (photos / "photo.png").write_bytes((folder / "scene-2.png").read_bytes())
     return folder
 
 
@@ -82,10 +97,7 @@ def demo(media: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo
 def served(demo: Demo) -> Demo:
     """The same with nano served, and with no figures."""
     demo.serve_nano()
-    for dataset in demo.get("media")["datasets"]:
-        for image in dataset["images"]:
-            for figure in demo.get(f"images/{image['id']}/figures"):
-                demo.client.delete(f"{demo.url}/workspace/api/figures/{figure['id']}")
+    demo.clear_figures()
     return demo
 
 

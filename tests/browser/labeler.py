@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Request, expect
 
 WAIT_MS = 30_000
+
+
+def sent(request: Request) -> dict[str, Any]:
+    """What a request carries."""
+    return dict(json.loads(request.post_data or "{}"))
+
+
+def pairs(*points: tuple[int, int]) -> list[dict[str, int]]:
+    """Points as the wire writes them."""
+    return [{"x": x, "y": y} for x, y in points]
 
 
 @dataclass(frozen=True)
@@ -25,6 +37,15 @@ class Labeler:
         """Open an image of the list."""
         self.page.get_by_role("button", name=name).click()
         expect(self.page.locator("#where")).to_contain_text(name)
+        self.expect_picture()
+
+    def go_to(self, one: str, number: int) -> None:
+        """Type the number of a frame or a slice."""
+        box = self.page.get_by_label(f"Number of the {one}")
+        box.fill(str(number))
+        box.press("Enter")
+        self.page.locator("#canvas").focus()
+        expect(self.page.locator("#where")).to_contain_text(f"{one} {number} ")
         self.expect_picture()
 
     def expect_picture(self) -> None:

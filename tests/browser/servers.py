@@ -122,6 +122,30 @@ class Demo:
             params = {"model_source": "Pretrained models", "device": "cpu", "runtime": "PyTorch"}
             self.app("deploy_from_api", state={"model_name": "nano", "deploy_params": params})
 
+    def media(self, kind: str) -> dict[str, Any]:
+        """The first medium of a kind: images, videos, volumes, photos."""
+        datasets = self.get("media")["datasets"]
+        return dict(next(one for dataset in datasets for one in dataset[kind]))
+
+    def clear_figures(self) -> None:
+        """Delete every figure."""
+        for dataset in self.get("media")["datasets"]:
+            for kind in ("images", "photos"):
+                for one in dataset[kind]:
+                    self._clear(f"{kind}/{one['id']}/figures")
+            for one in dataset["videos"]:
+                for place in self.get(f"videos/{one['id']}/places"):
+                    number = place.partition(":")[2]
+                    self._clear(f"videos/{one['id']}/frames/{number}/figures")
+            for one in dataset["volumes"]:
+                for place in self.get(f"volumes/{one['id']}/places"):
+                    plane, _, number = place.partition(":")
+                    self._clear(f"volumes/{one['id']}/slices/{plane}/{number}/figures")
+
+    def _clear(self, figures: str) -> None:
+        for figure in self.get(figures):
+            self.client.delete(f"{self.url}/workspace/api/figures/{figure['id']}")
+
     def stop_model(self) -> None:
         """Stop serving."""
         self.app("stop_model")

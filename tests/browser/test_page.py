@@ -2,52 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import cv2
-import numpy as np
 import pytest
-from labeler import WAIT_MS, Labeler
-from playwright.sync_api import Browser, Page, Request, Route, expect
+from labeler import WAIT_MS, Labeler, pairs, sent
+from playwright.sync_api import Browser, Page, Route, expect
 from servers import SCREENSHOTS, Demo, free_port, workspace_process
+from targets import Target, largest_of
 
 from sam2_serving.scenes import Scene
-
-
-class Target(NamedTuple):
-    """An object of a scene, and where to click."""
-
-    box: tuple[int, int, int, int]
-    inside: tuple[int, int]
-    outside: tuple[int, int]
 
 
 @pytest.fixture(scope="session")
 def target(scenes: list[Scene]) -> Target:
     """The largest object of the first scene."""
-    mask = max(scenes[0].masks, key=np.count_nonzero)
-    rows, columns = np.nonzero(mask)
-    x0, y0 = max(columns.min() - 2, 0), max(rows.min() - 2, 0)
-    x1, y1 = min(columns.max() + 2, 639), min(rows.max() + 2, 479)
-    within = np.zeros_like(mask)
-    within[y0 : y1 + 1, x0 : x1 + 1] = True
-    return Target((int(x0), int(y0), int(x1), int(y1)), _deepest(mask), _deepest(within & ~mask))
-
-
-def _deepest(mask: np.ndarray) -> tuple[int, int]:
-    distance = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    y, x = np.unravel_index(distance.argmax(), distance.shape)
-    return int(x), int(y)
-
-
-def _sent(request: Request) -> dict[str, Any]:
-    return dict(json.loads(request.post_data or "{}"))
-
-
-def _pairs(*points: tuple[int, int]) -> list[dict[str, int]]:
-    return [{"x": x, "y": y} for x, y in points]
+    return largest_of(scenes[0].masks)
 
 
 def test_serve_box_clicks_undo_save_reload(
@@ -78,8 +48,8 @@ def test_serve_box_clicks_undo_save_reload(
         labeler.press("Control+z")
     answer = after_undo.value.json()
     labeler.expect_state("mask")
-    assert len(_sent(two_clicks.value.request)["context"]["negative"]) == 1
-    assert _sent(after_undo.value.request)["context"]["negative"] == []
+    assert len(sent(two_clicks.value.request)["context"]["negative"]) == 1
+    assert sent(after_undo.value.request)["context"]["negative"] == []
     labeler.press("Space")
     labeler.expect_state("idle")
     labeler.expect_figures(1)
@@ -117,18 +87,18 @@ def test_the_request_is_the_contracts(
     with page.expect_request("**/smart_segmentation") as second:
         labeler.box(*target.box)
     labeler.expect_state("mask")
-    point, box = _sent(first.value), _sent(second.value)
+    point, box = sent(first.value), sent(second.value)
     assert point["state"] == {"settings": {}}
     uid = point["context"].pop("request_uid")
     assert first.value.headers["x-request-id"] == uid
     image_id = served.get("media")["datasets"][0]["images"][0]["id"]
     assert point["context"] == {
-        "positive": _pairs(target.inside),
+        "positive": pairs(target.inside),
         "negative": [],
         "image_id": image_id,
     }
     x0, y0, x1, y1 = target.box
-    assert box["context"]["crop"] == _pairs((x0, y0), (x1, y1))
+    assert box["context"]["crop"] == pairs((x0, y0), (x1, y1))
     assert box["context"]["positive"] == box["context"]["negative"] == []
 
 
@@ -141,7 +111,7 @@ def test_alt_click_removes_a_click(
     labeler.expect_state("mask")
     with page.expect_request("**/smart_segmentation") as removal:
         labeler.click(*target.inside, "Alt")
-    assert _sent(removal.value)["context"]["positive"] == []
+    assert sent(removal.value)["context"]["positive"] == []
     labeler.expect_state("mask")
 
 
@@ -154,7 +124,7 @@ def test_a_corner_changes_the_box(
     labeler.expect_state("mask")
     with page.expect_request("**/smart_segmentation") as change:
         labeler.drag((x0 + 15, y0 + 15), (x0, y0))
-    assert _sent(change.value)["context"]["crop"] == _pairs((x0, y0), (x1, y1))
+    assert sent(change.value)["context"]["crop"] == pairs((x0, y0), (x1, y1))
     labeler.expect_state("mask")
 
 
@@ -224,7 +194,7 @@ def test_an_error_is_said_in_words_with_its_request(
     labeler.expect_state("error")
     notice = page.locator("#notice")
     expect(notice).to_contain_text("Serve")
-    expect(notice).to_contain_text(_sent(refused.value)["context"]["request_uid"])
+    expect(notice).to_contain_text(sent(refused.value)["context"]["request_uid"])
     page.screenshot(path=SCREENSHOTS / "error.png")
     served.serve_nano()
     notice.get_by_role("button", name="Try again").click()
@@ -273,7 +243,7 @@ def test_zoom_and_pan_keep_the_pixels(
     assert after[0] < before[0] - 20
     with page.expect_request("**/smart_segmentation") as clicked:
         labeler.click(*target.inside)
-    assert _sent(clicked.value)["context"]["positive"] == _pairs(target.inside)
+    assert sent(clicked.value)["context"]["positive"] == pairs(target.inside)
 
 
 def test_images_are_listed_and_opened(served: Demo, page: Page, labeler: Labeler) -> None:
@@ -294,7 +264,9 @@ def test_everything_has_a_name_and_fits(browser: Browser, served: Demo, scheme: 
     page = context.new_page()
     Labeler(page).open(served.url)
     expect(page.locator("#model-status")).to_have_attribute("data-state", "ready")
-    for control in page.locator("button, input, select, [role=toolbar], nav, aside, dialog").all():
+    for control in page.locator(
+        "button, input, select, [role=toolbar], nav, aside, section, dialog"
+    ).all():
         text = control.text_content() or ""
         names = [control.get_attribute(name) for name in ("aria-label", "aria-labelledby", "id")]
         labels = control.evaluate("node => node.labels ? node.labels.length : 0")

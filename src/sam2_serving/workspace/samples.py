@@ -22,15 +22,15 @@ SCENE_SEEDS = (11, 23, 37, 41, 58, 76)
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
 """Files in scikit-image's wheel, so no network is needed; all in the public domain or CC0."""
 
-CLIP_SEED, CLIP_FRAMES, CLIP_SIZE = 5, 60, (320, 240)
+CLIP_SEED, CLIP_FRAMES, CLIP_SIZE = 6, 60, (320, 240)
 PHOTO_SEED = 90
 
 ABOUT = {
     "drawn scenes": "Drawn scenes: what the small nano model was trained on.",
     "photographs": "nano was not trained for photographs: choose tiny.",
-    "drawn clip": "A drawn film. Choose a frame under the picture.",
-    "drawn volume": "Smooth blobs in 16 bits. Choose a plane, a slice and a window.",
-    "drawn point cloud": "A point cloud's photo can be labeled; the cloud itself is not shown.",
+    "film": "A drawn film. Choose a frame under the picture.",
+    "volume": "Smooth blobs in 16 bits. Choose a plane, a slice and a window.",
+    "point cloud": "A point cloud's photo can be labeled; the cloud itself is not shown.",
 }
 
 _SCENE_SIZE = (640, 480)
@@ -52,13 +52,11 @@ def make_samples(folder: Path) -> None:
     for name in PHOTOGRAPHS:
         if (shipped / name).is_file():
             _make(folder / "photographs" / name, _copy_of(shipped / name))
-    _make(folder / "drawn clip" / "clip.avi", write_clip)
-    _make(folder / "drawn volume" / "blobs.nrrd", write_volume)
-    cloud = folder / "drawn point cloud" / "street.pcd"
-    _make(cloud, write_cloud)
-    _make(
-        folder / photo_folders("drawn point cloud/street.pcd")[0] / "photo.png", _scene(PHOTO_SEED)
-    )
+    _make(folder / "film" / "clip.avi", write_clip)
+    _make(folder / "volume" / "blobs.nrrd", _blobs)
+    cloud = "point cloud/street.pcd"
+    _make(folder / cloud, write_cloud)
+    _make(folder / photo_folders(cloud)[0] / "photo.png", _scene(PHOTO_SEED))
 
 
 def write_clip(file: Path) -> None:
@@ -83,31 +81,34 @@ def write_video(file: Path, frames: npt.NDArray[np.uint8], codec: str = "FFV1") 
     writer.release()
 
 
-def write_volume(file: Path) -> None:
-    """Draw a few smooth blobs in 16 bits and write them as NRRD."""
+def _blobs(file: Path) -> None:
+    write_volume(file, draw_volume((128, 112, 64)))
+
+
+def write_volume(file: Path, values: npt.NDArray[np.int16]) -> None:
+    """Write voxels by (x, y, z) as NRRD."""
     # Late: SimpleITK is needed only where there is a volume.
     import SimpleITK
 
-    values = draw_volume((96, 80, 48))
     image: Any = SimpleITK.GetImageFromArray(np.transpose(values, (2, 1, 0)))
     # LPS to RAS, so that a voxel's index is where it was drawn.
     image.SetDirection((-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0))
     SimpleITK.WriteImage(image, str(file), useCompression=True)
 
 
-def draw_volume(size: tuple[int, int, int], seed: int = 3) -> npt.NDArray[np.int16]:
-    """Return blobs (100 to 1200) in a soft background around 0, int16 by (x, y, z)."""
+def draw_volume(size: tuple[int, int, int], seed: int = 7) -> npt.NDArray[np.int16]:
+    """Return blobs (300 to 1200) in a soft background around 0, int16 by (x, y, z)."""
     rng = np.random.default_rng(seed)
     grid = np.stack(np.meshgrid(*(np.arange(side) for side in size), indexing="ij"), axis=-1)
-    values = rng.normal(0.0, 20.0, size)
-    for number in range(7):
-        center = [side * rng.uniform(0.25, 0.75) for side in size]
-        radii = [side * rng.uniform(0.1, 0.2) for side in size]
+    blobs = np.zeros(size)
+    for number in range(8):
+        center = [side * rng.uniform(0.2, 0.8) for side in size]
+        radii = [side * rng.uniform(0.09, 0.17) for side in size]
         distance = np.sqrt((((grid - center) / radii) ** 2).sum(axis=-1))
         # A soft edge, two or three voxels wide.
         share = 1.0 / (1.0 + np.exp((distance - 1.0) * 14.0))
-        values += share * (300.0 + 130.0 * number)
-    return np.clip(np.rint(values), -1000, 3000).astype(np.int16)
+        blobs = np.maximum(blobs, share * (300.0 + 130.0 * number))
+    return np.rint(blobs + rng.normal(0.0, 20.0, size)).astype(np.int16)
 
 
 def write_cloud(file: Path) -> None:

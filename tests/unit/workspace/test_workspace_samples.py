@@ -25,9 +25,7 @@ def test_samples_without_a_folder(settings: Settings, tmp_path: Path) -> None:
     with serving(create_workspace(settings(folder=None))) as url:
         datasets = requests.get(f"{url}/workspace/api/media", timeout=10).json()["datasets"]
         by_name = {one["name"]: one for one in datasets}
-        assert set(by_name) == {
-            *("drawn scenes", "photographs", "drawn clip", "drawn volume", "drawn point cloud")
-        }
+        assert set(by_name) == {*("drawn scenes", "photographs", "film", "volume", "point cloud")}
         assert len(by_name["drawn scenes"]["images"]) == 6
         assert len(by_name["photographs"]["images"]) == 4
         assert "choose tiny" in by_name["photographs"]["description"]

@@ -41,7 +41,7 @@ def make_gallery(root: Path) -> Path:
     write_picture(root / "albums" / "two.png", seed=2)
     write_video(root / "films" / "clip.avi", FRAMES)
     write_video(root / "films" / "lossy.mp4", FRAMES, codec="mp4v")
-    write_volume(root / "scans" / "blobs.nrrd")
+    write_volume(root / "scans" / "blobs.nrrd", VOXELS)
     write_cloud(root / "street" / "pointcloud" / "a.pcd")
     write_picture(root / "street" / "related_images" / "a_pcd" / "front.png", seed=7)
     return root

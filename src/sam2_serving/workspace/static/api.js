@@ -42,15 +42,21 @@ export const getMedia = () => request("GET", "/workspace/api/media");
 export const getClasses = () => request("GET", "/workspace/api/classes");
 export const addClass = (title, color) =>
   request("POST", "/workspace/api/classes", { title, color });
-export const getFigures = (imageId) => request("GET", `/workspace/api/images/${imageId}/figures`);
-export const saveFigure = (imageId, figure) =>
-  request("POST", `/workspace/api/images/${imageId}/figures`, figure);
+export const getFigures = (place) => request("GET", place.figures);
+export const saveFigure = (place, figure) => request("POST", place.figures, figure);
+export const changeFigure = (figureId, figure) =>
+  request("PUT", `/workspace/api/figures/${figureId}`, figure);
+/** How many figures each place of the medium holds; an image is its only place. */
+export const getPlaces = async (place) => (place.places ? request("GET", place.places) : {});
 export const deleteFigure = (figureId) => request("DELETE", `/workspace/api/figures/${figureId}`);
 
-/** The picture of an image, upright, ready to be drawn. */
-export async function getPicture(image) {
-  const answer = await fetch(image.view);
-  if (!answer.ok) throw new RequestError(`${image.name} cannot be read.`, answer.status, null);
+/** The picture of a place, upright, ready to be drawn. */
+export async function getPicture(place, signal) {
+  const answer = await fetch(place.picture, { signal });
+  if (!answer.ok) {
+    const content = await answer.json().catch(() => null);
+    throw new RequestError(wordsOf(content, answer.status), answer.status, null);
+  }
   return createImageBitmap(await answer.blob(), { imageOrientation: "from-image" });
 }
 
@@ -82,7 +88,8 @@ export class App {
 
   /**
    * Ask for a mask.
-   * @param {object} context - {crop?, positive, negative, image_id, request_uid}
+   * @param {object} context - {crop?, positive, negative, image_id (or another source),
+   *   figure_id?, init_figure?, mask?, request_uid}
    * @param {AbortSignal} signal - the answer is not wanted any more
    * @returns {Promise<{origin: {x, y}|null, bitmap: string|null}>}
    */

@@ -2,13 +2,15 @@
 
 import { App, getClasses, getMedia, getSession } from "./api.js";
 import { Stage } from "./canvas.js";
+import { addressOf, addressed, mediaOf, openPlace } from "./places.js";
 import { store } from "./store.js";
-import { closeTimeline } from "./timeline.js";
+import { mountTimeline } from "./timeline.js";
 import { mountClasses } from "./views/classes.js";
 import { mountFigures } from "./views/figures.js";
 import { mountImage } from "./views/image.js";
 import { mountMedia } from "./views/media.js";
 import { mountServe } from "./views/serve.js";
+import { mountSlices } from "./views/slices.js";
 
 const byId = (id) => document.getElementById(id);
 
@@ -17,12 +19,13 @@ function speak(words) {
   byId("spoken").textContent = words;
 }
 
-/** Open the image that the address names (`#image=7`), else the first one. */
+/** Open the place that the address names (`#image=7`, `#video=3&frame=12`), else the first medium. */
 function openAddressed() {
-  const images = store.get("datasets").flatMap((dataset) => dataset.images);
-  const wanted = Number(new URLSearchParams(location.hash.slice(1)).get("image"));
-  const image = images.find(({ id }) => id === wanted) ?? images[0] ?? null;
-  if (image?.id !== store.get("image")?.id) store.set({ image });
+  const place = store.get("place");
+  if (place && addressOf(place) === location.hash) return;
+  const media = store.get("datasets").flatMap(mediaOf);
+  const { medium, at } = addressed(location.hash, media) ?? { medium: media[0], at: {} };
+  if (medium) openPlace(store, medium, at);
 }
 
 async function start() {
@@ -30,18 +33,19 @@ async function start() {
   store.set({ session, datasets: media.datasets, classes, classId: classes[0]?.id ?? null });
   const app = new App(session.session_token);
   const stage = new Stage(byId("canvas"));
-  closeTimeline(byId("timeline"));
 
   mountMedia(byId("media"), store);
   mountClasses(byId("classes"), store);
-  mountFigures(byId("figures"), store, speak);
+  mountTimeline(byId("frames"), store);
+  mountSlices(byId("slices"), store);
   const serve = mountServe(byId("serve"), byId("model-status"), store, app);
-  mountImage(byId("stage"), stage, store, app, { speak, serve });
+  const view = mountImage(byId("stage"), stage, store, app, { speak, serve });
+  mountFigures(byId("figures"), store, speak, (figure) => view.edit(figure));
 
-  store.watch(["image"], ({ image }) => {
-    if (image) history.replaceState(null, "", `#image=${image.id}`);
-    byId("where").textContent = image
-      ? `${image.name} · ${image.width} × ${image.height}`
+  store.watch(["place"], ({ place }) => {
+    if (place) history.replaceState(null, "", addressOf(place));
+    byId("where").textContent = place
+      ? `${place.name} · ${place.width} × ${place.height}`
       : session.project;
   });
   addEventListener("hashchange", openAddressed);

@@ -25,11 +25,24 @@ export class Stage {
     this.listen();
   }
 
-  show(picture) {
+  /**
+   * Show a picture, or none.
+   * @param {ImageBitmap|null} picture
+   * @param {boolean} keepView - stay zoomed and panned: it is the same size, a frame further on
+   */
+  show(picture, keepView = false) {
     this.picture?.close?.();
     this.picture = picture;
+    this.hold();
+    this.held = false;
+    if (keepView) this.redraw();
+    else this.fit();
+  }
+
+  /** What is shown is not what it should be any more; it stays until the next is there. */
+  hold() {
+    this.held = true;
     this.canvas.dataset.shown = "no";
-    this.fit();
   }
 
   /** Show the whole picture, in the middle. */
@@ -84,7 +97,8 @@ export class Stage {
     context.clearRect(0, 0, canvas.width, canvas.height);
     if (!this.picture) return;
     // Where the picture is, for whoever drives the page from outside.
-    Object.assign(canvas.dataset, { scale, x: offset.x, y: offset.y, shown: "yes" });
+    const shown = this.held ? "no" : "yes";
+    Object.assign(canvas.dataset, { scale, x: offset.x, y: offset.y, shown });
     context.setTransform(ratio * scale, 0, 0, ratio * scale, ratio * offset.x, ratio * offset.y);
     context.imageSmoothingEnabled = scale < 3;
     context.imageSmoothingQuality = "high";

@@ -1,14 +1,15 @@
-// The Smart Tool: one object in the making, from its first prompt to its mask.
+// The Smart Tool: one object in the making (or one figure in the mending), from prompts to mask.
 
 import { decodeMask } from "./mask.js";
 
+const SETTLING_MS = 200; // a window that is being dragged asks only where it rests
 const NOTHING = Object.freeze({ crop: null, points: Object.freeze([]) });
 
 /**
  * Holds a box and clicks, asks for the mask after each change, keeps only the newest answer.
  *
- * States: "idle" (no object), "waiting" (a mask is on its way), "mask", "none" (the model finds
- * nothing there), "error".
+ * States: "idle" (no object), "edit" (a figure as it was saved), "waiting" (a mask is on its way),
+ * "mask", "none" (the model finds nothing there), "error".
  */
 export class SmartTool {
   /**
@@ -21,14 +22,47 @@ export class SmartTool {
     this.begin(null);
   }
 
-  /** Forget everything and work on another image, {id, width, height}, or on none. */
-  begin(image) {
-    this.image = image;
+  /** Forget everything and work on another place (places.js), or on none. */
+  begin(place) {
+    this.place = place;
+    this.start(null);
+  }
+
+  /**
+   * Change a saved figure by further prompts.
+   * @param {object} figure - with a bitmap
+   * @param {Mask} mask - the same, decoded
+   */
+  edit(figure, mask) {
+    const { origin, data } = figure.geometry.bitmap;
+    const sent = { data, origin: { x: origin[0], y: origin[1] } };
+    // `told`: the app has answered once since it was given the figure's mask.
+    this.start({ figure, mask, sent, told: false });
+  }
+
+  start(edited) {
+    this.edited = edited;
     this.prompts = NOTHING;
     this.past = [];
     this.future = [];
     this.outdate();
-    this.settle("idle", null);
+    this.rest();
+  }
+
+  /** Nothing is asked for: no object, or the figure as it was saved. */
+  rest() {
+    this.settle(this.edited ? "edit" : "idle", this.edited?.mask ?? null);
+  }
+
+  /** The same place looks different now (another window): ask again for the same prompts. */
+  move(place) {
+    this.place = place;
+    if (this.prompted) this.request(SETTLING_MS);
+  }
+
+  /** Another model answers now: ask it the same. */
+  again() {
+    if (this.prompted) this.request();
   }
 
   /** Whatever is on its way now is stale: stop it, and ignore it should it arrive all the same. */
@@ -38,14 +72,20 @@ export class SmartTool {
     this.flight = new AbortController();
   }
 
-  get active() {
+  /** Whether there are a box or clicks. */
+  get prompted() {
     return this.prompts !== NOTHING;
+  }
+
+  /** Whether there is something to drop. */
+  get active() {
+    return this.prompted || this.edited !== null;
   }
 
   /** Set the box: two corners in image coordinates, any order. */
   setBox(from, to) {
-    const [x0, x1] = this.span(from.x, to.x, this.image.width);
-    const [y0, y1] = this.span(from.y, to.y, this.image.height);
+    const [x0, x1] = this.span(from.x, to.x, this.place.width);
+    const [y0, y1] = this.span(from.y, to.y, this.place.height);
     if (x1 - x0 < 2 || y1 - y0 < 2) return;
     const inside = ({ x, y }) => x >= x0 && x <= x1 && y >= y0 && y <= y1;
     const points = this.prompts.points.filter(inside);
@@ -58,8 +98,8 @@ export class SmartTool {
    */
   addPoint(point, positive) {
     const [x, y] = [Math.floor(point.x), Math.floor(point.y)];
-    const { width, height } = this.image;
-    if (x < 0 || y < 0 || x >= width || y >= height) return "Click inside the image.";
+    const { width, height } = this.place;
+    if (x < 0 || y < 0 || x >= width || y >= height) return "Click inside the picture.";
     const crop = this.prompts.crop;
     if (crop && (x < crop[0].x || y < crop[0].y || x > crop[1].x || y > crop[1].y)) {
       return "Click inside the box, or drag one of its corners first.";
@@ -88,9 +128,9 @@ export class SmartTool {
     this.request();
   }
 
-  /** Drop the object. */
+  /** Drop the object, or leave the figure as it was. */
   drop() {
-    this.begin(this.image);
+    this.start(null);
   }
 
   change(prompts) {
@@ -100,23 +140,35 @@ export class SmartTool {
     this.request();
   }
 
-  /** Ask for the mask of the present prompts; resolves when this or a newer answer is there. */
-  request() {
+  /** Ask for the mask of the present prompts, unless others follow within `delayMs`. */
+  request(delayMs = 0) {
     this.outdate();
-    const clicks = this.prompts.points.filter(({ positive }) => positive);
-    if (!this.active || (!clicks.length && !this.prompts.crop)) {
-      this.settle(this.active ? "none" : "idle", null);
+    if (!this.prompted) {
+      this.rest();
+      return;
+    }
+    const { crop, points } = this.prompts;
+    if (this.edited && !points.length) {
+      this.rest(); // a box alone says nothing about the figure
+      return;
+    }
+    if (!this.edited && !crop && !points.some(({ positive }) => positive)) {
+      this.settle("none", null);
       return;
     }
     this.settle("waiting", this.mask);
-    this.answered = this.fetchMask(this.newest);
+    this.answered = this.fetchMask(this.newest, delayMs);
   }
 
-  async fetchMask(number) {
+  async fetchMask(number, delayMs) {
+    if (delayMs) await new Promise((go) => { setTimeout(go, delayMs); });
+    if (number !== this.newest) return;
     const asked = this.context();
+    const { edited } = this;
     const start = performance.now();
     try {
       const answer = await this.ask(asked, this.flight.signal);
+      if (edited) edited.told = true;
       if (number !== this.newest) return;
       this.latencyMs = performance.now() - start;
       const mask = answer.bitmap ? await decodeMask(answer.origin, answer.bitmap) : null;
@@ -126,6 +178,8 @@ export class SmartTool {
     } catch (error) {
       if (number !== this.newest) return;
       error.requestId ??= asked.request_uid;
+      // The app may not have (or no longer have) the figure's mask: trying again starts anew.
+      if (edited) edited.told = false;
       this.settle("error", null, error);
     }
   }
@@ -139,9 +193,18 @@ export class SmartTool {
       ...(crop ? { crop } : {}),
       positive: clicks(true),
       negative: clicks(false),
-      image_id: this.image.id,
+      ...this.place.source,
+      ...this.editContext(),
       request_uid: newRequestId(),
     };
+  }
+
+  /** The figure's own mask goes with the first click only; later ones name the figure. */
+  editContext() {
+    if (!this.edited) return {};
+    const { figure, sent, told } = this.edited;
+    if (told) return { figure_id: figure.id };
+    return { figure_id: figure.id, init_figure: true, mask: sent };
   }
 
   /** The finished object as it is saved, or null while there is no mask. */

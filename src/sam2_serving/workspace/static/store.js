@@ -29,13 +29,17 @@ export function createStore(initial) {
 
 export const store = createStore({
   session: null, // {session_token, app_url, project}
-  datasets: [], // [{id, name, description, images: [{id, name, width, height, figures, ...}]}]
-  image: null, // the image that is open
+  datasets: [], // [{id, name, description, images, videos, volumes, photos}]
+  medium: null, // the image, photo, video or volume that is open
+  place: null, // which picture of it: see places.js
+  places: null, // how many figures each place of the medium holds; null: not known yet
   classes: [], // [{id, title, color}]
   classId: null, // the class that the next figure gets
-  figures: [], // the figures of the open image
+  figures: [], // the figures of the open place
   selected: null, // id of the figure that is pointed at in the list
   serve: null, // the app's answer to get_serve_options
   serveError: null, // why there is none, in words
+  modelKey: null, // names the model, device and numeric path that answer now, if any
+  deploys: 0, // how often this page has had a model served
   latencyMs: null, // of the last Smart Tool answer
 });

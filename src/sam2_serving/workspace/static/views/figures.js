@@ -1,20 +1,22 @@
-// The saved figures of the open image.
+// The saved figures of the open place.
 
-import { deleteFigure, getFigures, saveFigure } from "../api.js";
+import { deleteFigure, getFigures, getPlaces, saveFigure } from "../api.js";
 import { element, iconButton } from "../dom.js";
 import { swatch } from "./classes.js";
 
-export function mountFigures(root, store, speak) {
+/** @param {(figure: object) => void} edit - called when a person wants to change a figure */
+export function mountFigures(root, store, speak, edit) {
   const count = element("span.count", {});
   const list = element("ul.figures", {});
   const notice = element("p.undo", { hidden: true });
   root.append(element("h2", { id: "figures-title" }, "Figures ", count), list, notice);
 
   const remove = async (figure, name) => {
+    const place = store.get("place");
     try {
       await deleteFigure(figure.id);
       await reload(store);
-      offerUndo(figure, name);
+      offerUndo(place, figure, name);
       speak(`${name} deleted.`);
     } catch (error) {
       notice.replaceChildren(error.message);
@@ -22,11 +24,12 @@ export function mountFigures(root, store, speak) {
     }
   };
 
-  const offerUndo = (figure, name) => {
+  const offerUndo = (place, figure, name) => {
     const { origin, data } = figure.geometry.bitmap;
     const restore = async () => {
-      await saveFigure(figure.entityId, {
+      await saveFigure(place, {
         class_id: figure.classId,
+        object_id: figure.objectId,
         origin: { x: origin[0], y: origin[1] },
         bitmap: data,
         prompt: figure.meta.smartToolInput ?? null,
@@ -54,23 +57,26 @@ export function mountFigures(root, store, speak) {
       swatch(owner?.color ?? "#888888"),
       element("span.name", {}, name),
       element("span.size", {}, `${Number(figure.area).toLocaleString("en")} px`),
+      ...(figure.geometry.bitmap
+        ? [iconButton("pencil", `Edit ${name}`, () => edit(figure))]
+        : []),
       iconButton("trash", `Delete ${name}`, () => remove(figure, name)),
     );
   };
 
-  store.watch(["figures", "classes"], ({ figures, classes, image }) => {
+  store.watch(["figures", "classes"], ({ figures, classes, place }) => {
     count.textContent = figures.length || "";
     list.replaceChildren(...figures.map((figure) => row(figure, classes)));
-    if (!figures.length && image) {
+    if (!figures.length && place) {
       list.append(element("li.none", {}, "None yet. What you save appears here."));
     }
   });
-  store.watch(["image"], () => { notice.hidden = true; });
+  store.watch(["place"], () => { notice.hidden = true; });
 }
 
-/** Fetch the figures of the open image again. */
+/** Fetch the figures of the open place again. */
 export async function reload(store) {
-  const image = store.get("image");
-  const figures = await getFigures(image.id);
-  if (store.get("image")?.id === image.id) store.set({ figures });
+  const place = store.get("place");
+  const [figures, places] = await Promise.all([getFigures(place), getPlaces(place)]);
+  if (store.get("place")?.key === place.key) store.set({ figures, places });
 }

@@ -1,46 +1,54 @@
-// The image view: draw a box, click, see the mask, keep it.
+// The picture view: draw a box, click, see the mask, keep it; or mend a figure.
 
-import { getPicture, saveFigure } from "../api.js";
+import { changeFigure, getPicture, saveFigure } from "../api.js";
 import { element, iconButton } from "../dom.js";
 import { decodeMask, drawMask } from "../mask.js";
+import { openPlace } from "../places.js";
 import { SmartTool } from "../smart_tool.js";
 import { reload } from "./figures.js";
 import { bindKeys } from "./keys.js";
+import { Notices } from "./notices.js";
 import { CORNER_CURSORS, cornerAt, drawPrompts, pointAt } from "./prompts.js";
 
-const HINTS = {
-  empty: "",
-  idle: "Drag a box around an object, or click on it",
-  waiting: "Computing the mask…",
-  mask: "Click: more of this · Shift+click: not this · Alt+click: remove a click · Space: save",
-  none: "Nothing found there. Click on the object, or undo with Ctrl+Z",
-  error: "Undo with Ctrl+Z, drop with Esc, or try again",
-};
-
+/** @returns {ImageView} whose `edit(figure)` begins to change a figure of the open place */
 export function mountImage(root, stage, store, app, { speak, serve }) {
   const view = new ImageView(root, stage, store, app, speak, serve);
-  store.watch(["image"], ({ image }) => view.open(image));
+  store.watch(["place"], ({ place }) => view.open(place));
   store.watch(["figures"], ({ figures }) => view.decodeFigures(figures));
-  store.watch(["serve", "serveError"], () => view.showEmpty());
+  store.watch(["serve", "serveError", "place"], (state) =>
+    view.notices.showMissing(state, serve.open));
+  store.watch(["modelKey", "deploys"], ({ modelKey }) => {
+    if (modelKey) view.smartTool.again();
+  });
   store.watch(["selected", "classId", "classes"], () => stage.redraw());
+  return view;
 }
 
 class ImageView {
   constructor(root, stage, store, app, speak, serve) {
     Object.assign(this, { root, stage, store, app, speak, serve });
-    this.masks = new Map(); // figure id -> Mask
+    this.place = null;
+    this.ready = false; // whether the picture of the place is there
+    this.masks = new Map(); // figure id -> {data, mask}
     this.draft = null; // the box that is being dragged
+    this.notices = new Notices(root, speak);
     this.part = (id) => root.querySelector(`#${id}`);
     this.buildToolbars();
     this.smartTool = new SmartTool((context, signal) => app.segment(context, signal), () => this.refresh());
     stage.tool = this;
     stage.layers = [(context, scale) => this.draw(context, scale)];
+    this.bindKeys();
+  }
+
+  bindKeys() {
+    const { stage, store } = this;
     bindKeys({
       finish: () => this.finish(),
       drop: () => this.dropObject(),
       undo: () => this.smartTool.undo(),
       redo: () => this.smartTool.redo(),
       fit: () => stage.fit(),
+      step: (count) => this.step(count),
       chooseClass: (index) => {
         const chosen = store.get("classes")[index];
         if (chosen) store.set({ classId: chosen.id });
@@ -56,45 +64,79 @@ class ImageView {
       undo: iconButton("undo", "Undo (Ctrl+Z)", () => this.smartTool.undo()),
       redo: iconButton("redo", "Redo (Ctrl+Y)", () => this.smartTool.redo()),
     };
+    this.editing = element("output.editing", { hidden: true });
     this.latency = element("output.latency", { "aria-label": "Time of the last answer" });
-    this.part("toolbar").append(...Object.values(this.buttons), this.latency);
+    this.part("toolbar").append(this.editing, ...Object.values(this.buttons), this.latency);
     const percent = element("output", { "aria-label": "Zoom" });
     stage.zoomed = (scale) => { percent.textContent = `${Math.round(scale * 100)} %`; };
     this.part("zoom").append(
       iconButton("minus", "Zoom out (wheel)", () => stage.zoom(1 / 1.4)),
       percent,
       iconButton("plus", "Zoom in (wheel)", () => stage.zoom(1.4)),
-      iconButton("fit", "Show the whole image (F)", () => stage.fit()),
+      iconButton("fit", "Show the whole picture (F)", () => stage.fit()),
     );
   }
 
-  async open(image) {
-    this.smartTool.begin(image);
-    this.masks.clear();
-    this.store.set({ figures: [], selected: null });
-    this.stage.show(null);
-    this.showEmpty();
-    if (!image) return;
+  // The place -------------------------------------------------------------------------------------
+
+  async open(place) {
+    const before = this.place;
+    this.place = place;
+    const same = before && before.key === place?.key; // only its window is another
+    const alike = before?.medium === place?.medium && before?.width === place?.width
+      && before?.height === place?.height;
+    if (same) this.smartTool.move(place);
+    else this.leave(place, before);
+    if (alike) this.stage.hold();
+    else this.stage.show(null);
+    this.loading?.abort();
+    if (!place) return;
+    this.loading = new AbortController();
     try {
-      const picture = await getPicture(image);
-      if (this.store.get("image")?.id !== image.id) {
-        picture.close();
-        return;
-      }
-      this.stage.show(picture);
-      this.speak(`${image.name} is open.`);
+      await this.load(place, alike, this.loading.signal);
+      if (this.figuresOf === place.key || this.place !== place) return;
       await reload(this.store);
+      this.figuresOf = place.key;
     } catch (error) {
-      this.say(error.message, error.requestId);
+      if (this.place === place) this.notices.say(error.message, error.requestId);
     }
   }
 
+  leave(place, before) {
+    this.ready = false;
+    this.figuresOf = null; // key of the place whose figures are here
+    this.smartTool.begin(place);
+    this.masks.clear();
+    const places = before?.medium === place?.medium ? this.store.get("places") : null;
+    this.store.set({ figures: [], selected: null, places });
+  }
+
+  async load(place, alike, signal) {
+    const picture = await getPicture(place, signal);
+    if (this.place !== place) {
+      picture.close();
+      return;
+    }
+    this.stage.show(picture, alike);
+    this.ready = true;
+    this.speak(`${place.name} is open.`);
+  }
+
+  /** Go on by some frames or slices. */
+  step(count) {
+    const { medium, at } = this.place ?? {};
+    if (at?.frame !== undefined) openPlace(this.store, medium, { frame: at.frame + count });
+    if (at?.slice !== undefined) openPlace(this.store, medium, { slice: at.slice + count });
+  }
+
   async decodeFigures(figures) {
-    const wanted = figures.filter(({ geometry }) => geometry.bitmap);
     const masks = new Map();
-    for (const { id, geometry } of wanted) {
-      const [x, y] = geometry.bitmap.origin;
-      masks.set(id, this.masks.get(id) ?? (await decodeMask({ x, y }, geometry.bitmap.data)));
+    for (const { id, geometry } of figures) {
+      if (!geometry.bitmap) continue;
+      const { origin: [x, y], data } = geometry.bitmap;
+      const known = this.masks.get(id);
+      const unchanged = known && known.data === data && known.mask.x === x && known.mask.y === y;
+      masks.set(id, unchanged ? known : { data, mask: await decodeMask({ x, y }, data) });
     }
     if (this.store.get("figures") !== figures) return;
     this.masks = masks;
@@ -105,6 +147,7 @@ class ImageView {
   // Pointer events, in image coordinates ---------------------------------------------------------
 
   press(point, event) {
+    if (!this.ready) return false; // the picture on the stage is that of another frame
     const { crop, points } = this.smartTool.prompts;
     if (event.altKey) {
       const index = pointAt(points, point, this.stage.scale);
@@ -133,7 +176,7 @@ class ImageView {
 
   click(point, positive) {
     const refusal = this.smartTool.addPoint(point, positive);
-    if (refusal) this.say(refusal);
+    if (refusal) this.notices.say(refusal);
   }
 
   hover(point, event) {
@@ -151,34 +194,51 @@ class ImageView {
 
   // The object ------------------------------------------------------------------------------------
 
+  edit(figure) {
+    const known = this.masks.get(figure.id);
+    if (!known || !this.ready) return;
+    this.smartTool.edit(figure, known.mask);
+    this.stage.canvas.focus({ preventScroll: true });
+    this.speak("Editing: click to add or to take away.");
+  }
+
   dropObject() {
     if (this.draft) this.cancel();
     else this.smartTool.drop();
   }
 
   async finish() {
-    const { image, classId } = { image: this.store.get("image"), classId: this.store.get("classId") };
     if (!this.smartTool.active || this.saving) return;
-    if (classId === null) {
-      this.say("Add a class first: a figure needs one.");
+    if (!this.smartTool.edited && this.store.get("classId") === null) {
+      this.notices.say("Add a class first: a figure needs one.");
       return;
     }
     this.saving = true;
     try {
-      const object = await this.smartTool.finished();
-      if (!object) {
-        if (this.smartTool.state !== "error") this.say("There is no mask to save yet.");
-        return;
-      }
-      await saveFigure(image.id, { class_id: classId, ...object });
-      this.smartTool.begin(this.store.get("image"));
-      await reload(this.store);
-      this.speak("The figure is saved.");
+      await this.save(this.place, this.smartTool.edited?.figure, this.store.get("classId"));
     } catch (error) {
-      this.say(`Not saved: ${error.message}`, error.requestId);
+      this.notices.say(`Not saved: ${error.message}`, error.requestId);
     } finally {
       this.saving = false;
     }
+  }
+
+  async save(place, edited, classId) {
+    const object = await this.smartTool.finished();
+    if (this.place.key !== place.key) return; // the person went on: the object was dropped
+    const { state } = this.smartTool;
+    if (!object) {
+      if (state === "edit") this.notices.say("Nothing is changed yet: click first.");
+      else if (state !== "error") this.notices.say("There is no mask to save yet.");
+      return;
+    }
+    const { description } = edited ?? {};
+    if (edited) await changeFigure(edited.id, { class_id: edited.classId, description, ...object });
+    else await saveFigure(place, { class_id: classId, ...object });
+    if (this.place.key !== place.key) return;
+    this.smartTool.drop();
+    await reload(this.store);
+    this.speak(edited ? "The figure is changed." : "The figure is saved.");
   }
 
   // What is shown ---------------------------------------------------------------------------------
@@ -186,73 +246,40 @@ class ImageView {
   refresh() {
     const tool = this.smartTool;
     if (!tool) return; // the tool's first breath, inside its constructor
-    const state = this.store.get("image") ? tool.state : "empty";
+    const state = this.place ? tool.state : "empty";
     this.root.dataset.state = state;
-    this.hint(state);
+    this.notices.hint(state);
     this.buttons.finish.disabled = !["mask", "waiting"].includes(state);
     this.buttons.drop.disabled = !tool.active;
     this.buttons.undo.disabled = !tool.past.length;
     this.buttons.redo.disabled = !tool.future.length;
+    this.editing.hidden = !tool.edited;
+    if (tool.edited) this.editing.textContent = `Editing #${tool.edited.figure.id}`;
     if (tool.latencyMs !== undefined) {
       this.store.set({ latencyMs: tool.latencyMs });
       this.latency.textContent = `${Math.round(tool.latencyMs)} ms`;
     }
-    if (state === "error") this.say(tool.error.message, tool.error.requestId, () => tool.request());
-    else this.say(null);
+    const { error } = tool;
+    if (state === "error") this.notices.say(error.message, error.requestId, () => tool.request());
+    else this.notices.say(null);
     if (state === "error") this.serve.refresh(); // perhaps the model was stopped elsewhere
     if (state === "mask") this.speak("The mask is there.");
     this.stage.redraw();
   }
 
-  /** Say what can be done now; "computing" only when it takes long enough to be read. */
-  hint(state) {
-    const show = () => {
-      this.part("hint").textContent = HINTS[state];
-      this.part("hint").classList.toggle("busy", state === "waiting");
-    };
-    clearTimeout(this.hintTimer);
-    if (state === "waiting") this.hintTimer = setTimeout(show, 250);
-    else show();
-  }
-
-  /** Show a sentence over the stage, with the request's id and a way to try again. */
-  say(sentence, requestId = null, again = null) {
-    const notice = this.part("notice");
-    notice.hidden = !sentence;
-    if (!sentence) return;
-    const words = element("div", {}, element("p", {}, sentence));
-    if (requestId) words.append(element("code", {}, `request ${requestId}`));
-    notice.replaceChildren(words);
-    if (again) {
-      notice.append(element("button", { type: "button", on: { click: again } }, "Try again"));
-    }
-    this.speak(sentence);
-  }
-
-  showEmpty() {
-    const { serve, serveError } = {
-      serve: this.store.get("serve"), serveError: this.store.get("serveError"),
-    };
-    const empty = this.part("empty");
-    const words = serveError ?? (serve?.state === "stopped" ? "No model is served yet." : null);
-    empty.hidden = !words || !this.store.get("image");
-    if (empty.hidden) return;
-    const open = element("button.primary", { type: "button", on: { click: this.serve.open } });
-    open.textContent = serveError ? "Details" : "Choose a model";
-    empty.replaceChildren(element("p", {}, words), open);
-  }
-
   draw(context, scale) {
+    if (this.stage.held && !this.ready) return; // masks of one frame on the picture of another
     const { classes, classId, figures, selected } = Object.fromEntries(
       ["classes", "classId", "figures", "selected"].map((name) => [name, this.store.get(name)]),
     );
     const colorOf = (id) => classes.find((one) => one.id === id)?.color ?? "#888888";
+    const { mask, prompts, edited } = this.smartTool;
     for (const { id, classId: owner } of figures) {
-      const mask = this.masks.get(id);
-      if (mask) drawMask(context, mask, colorOf(owner), scale, id === selected);
+      const known = id === edited?.figure.id ? null : this.masks.get(id);
+      if (known) drawMask(context, known.mask, colorOf(owner), scale, id === selected);
     }
-    const { mask, prompts } = this.smartTool;
-    if (mask) drawMask(context, mask, colorOf(classId), scale, true);
+    const owner = edited?.figure.classId ?? classId;
+    if (mask) drawMask(context, mask, colorOf(owner), scale, true);
     drawPrompts(context, prompts, this.draft, scale);
   }
 }

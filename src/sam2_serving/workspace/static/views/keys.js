@@ -1,9 +1,12 @@
 // The keys of the image view.
 
+const TYPED = "input[type=text], input[type=number], select, textarea";
+const HAS_ARROWS = "input[type=range], input[type=radio]";
+
 /** Call an action when its key is pressed, unless a person is typing or a panel is open. */
 export function bindKeys(actions) {
   addEventListener("keydown", (event) => {
-    const typing = event.target.closest?.("input[type=text], select, textarea");
+    const typing = event.target.closest?.(TYPED);
     if (typing || document.querySelector("dialog[open]")) return;
     const action = actionOf(event, actions);
     if (!action) return;
@@ -22,6 +25,11 @@ function actionOf(event, actions) {
   if (event.altKey) return null;
   if (key === " ") return event.target.closest?.(".media, .side, .top") ? null : actions.finish;
   if (key === "escape") return actions.drop;
+  if (key === "arrowleft" || key === "arrowright") {
+    if (event.target.closest?.(HAS_ARROWS)) return null;
+    const far = event.shiftKey ? 10 : 1;
+    return () => actions.step(key === "arrowleft" ? -far : far);
+  }
   if (key === "f") return actions.fit;
   if (/^[1-9]$/.test(key)) return () => actions.chooseClass(Number(key) - 1);
   return null;

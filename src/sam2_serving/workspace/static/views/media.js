@@ -1,20 +1,34 @@
-// The list of images, a group for each dataset.
+// The list of media, a group for each dataset.
 
 import { element } from "../dom.js";
+import { keyOf, mediaOf, openPlace } from "../places.js";
+
+const BADGES = {
+  image: () => null,
+  photo: () => "photo",
+  video: ({ frames }) => `${frames} frames`,
+  volume: ({ planes }) => `${planes.axial.slices} slices`,
+};
 
 export function mountMedia(root, store) {
   const entries = new Map();
 
-  const entry = (image) => {
+  const entry = (medium) => {
     const count = element("span.count", { hidden: true });
+    const badge = BADGES[medium.kind](medium);
     const button = element(
       "button.thumb",
-      { type: "button", data: { image: image.id }, on: { click: () => store.set({ image }) } },
-      element("img", { src: image.thumbnail, alt: "", loading: "lazy", decoding: "async" }),
-      element("span.name", { title: image.name }, image.name),
+      { type: "button", on: { click: () => openPlace(store, medium) } },
+      element(
+        "span.shot",
+        {},
+        element("img", { src: medium.thumbnail, alt: "", loading: "lazy", decoding: "async" }),
+        ...(badge ? [element("span.badge", {}, badge)] : []),
+      ),
+      element("span.name", { title: medium.name }, medium.name),
       count,
     );
-    entries.set(image.id, { button, count });
+    entries.set(keyOf(medium), { button, count });
     return element("li", {}, button);
   };
 
@@ -24,38 +38,41 @@ export function mountMedia(root, store) {
       { "aria-label": dataset.name },
       element("h2", {}, dataset.name),
       ...(dataset.description ? [element("p.note", {}, dataset.description)] : []),
-      element("ul.thumbs", {}, ...dataset.images.map(entry)),
+      element("ul.thumbs", {}, ...mediaOf(dataset).map(entry)),
     );
 
   store.watch(["datasets"], ({ datasets }) => {
     entries.clear();
     root.replaceChildren(...datasets.map(group));
     if (!datasets.length) {
-      root.append(element("p.note", {}, "This folder holds no images (jpg, png, webp, tif, bmp)."));
+      const words = "This folder holds nothing to label: no images, videos or volumes.";
+      root.append(element("p.note", {}, words));
     }
   });
 
-  store.watch(["datasets", "image"], ({ image }) => {
-    for (const [id, { button }] of entries) {
-      const open = id === image?.id;
+  store.watch(["datasets", "medium"], ({ medium }) => {
+    for (const [key, { button }] of entries) {
+      const open = medium !== null && key === keyOf(medium);
       button.setAttribute("aria-current", open);
       if (open) button.scrollIntoView({ block: "nearest" });
     }
   });
 
-  const showCount = (id, figures) => {
-    const { count } = entries.get(id) ?? {};
+  const showCount = (medium) => {
+    const { count } = entries.get(keyOf(medium)) ?? {};
     if (!count) return;
+    const { figures } = medium;
     count.hidden = !figures;
     count.textContent = figures;
     count.title = figures === 1 ? "1 figure" : `${figures} figures`;
   };
   store.watch(["datasets"], ({ datasets }) => {
-    for (const { images } of datasets) for (const { id, figures } of images) showCount(id, figures);
+    for (const medium of datasets.flatMap(mediaOf)) showCount(medium);
   });
-  store.watch(["figures"], ({ image, figures }) => {
-    if (!image || !figures) return;
-    image.figures = figures.length;
-    showCount(image.id, figures.length);
+  store.watch(["places"], ({ medium, place, places, figures }) => {
+    if (!medium || !places) return;
+    const total = Object.values(places).reduce((sum, each) => sum + each, 0);
+    medium.figures = place.places ? total : figures.length;
+    showCount(medium);
   });
 }

@@ -23,7 +23,9 @@ export function mountServe(dialog, chip, store, app) {
   const poll = async () => {
     clearTimeout(timer);
     try {
-      store.set({ serve: await app.serveOptions(), serveError: null });
+      const serve = await app.serveOptions();
+      const deployed = serve.state === "ready" ? serve.deployed : null;
+      store.set({ serve, serveError: null, modelKey: deployed && JSON.stringify(deployed) });
     } catch (error) {
       store.set({ serve: null, serveError: error.message });
     }
@@ -50,7 +52,11 @@ export function mountServe(dialog, chip, store, app) {
 
   panel.serve.addEventListener("click", () => {
     const name = panel.models.querySelector("input:checked")?.value;
-    if (name) run(() => app.serve(name, panel.device.value || null));
+    if (!name) return;
+    run(async () => {
+      await app.serve(name, panel.device.value || null);
+      store.set({ deploys: store.get("deploys") + 1 });
+    });
   });
   panel.stop.addEventListener("click", () => run(() => app.stop()));
 
@@ -60,6 +66,8 @@ export function mountServe(dialog, chip, store, app) {
     poll();
   };
   chip.addEventListener("click", open);
+  // Back to the work: Space saves again.
+  dialog.addEventListener("close", () => document.querySelector("#canvas").focus());
 
   store.watch(["serve", "serveError"], (state) => {
     showChip(chip, state);

@@ -1,0 +1,60 @@
+// A row to go through pictures one by one: previous, slider, next, number.
+
+import { element, iconButton } from "./dom.js";
+
+/**
+ * @param {{one: string, go: (index: number) => void}} options - what one picture is called; called
+ *   when a person chooses another
+ * @returns {{node: Element, show: (index: number, count: number, marked: number[]) => void}}
+ */
+export function stepper({ one, go }) {
+  const name = one[0].toUpperCase() + one.slice(1);
+  const slider = element("input", {
+    type: "range", min: 0, "aria-label": name, on: { input: () => go(Number(slider.value)) },
+  });
+  const number = element("input", {
+    type: "number", min: 0, "aria-label": `Number of the ${one}`,
+    on: { change: () => go(Number(number.value)) },
+  });
+  const last = element("span.quiet", {});
+  const ticks = element("div.ticks", { "aria-hidden": "true" });
+  const previous = iconButton("previous", `Previous ${one} (←)`, () => go(Number(slider.value) - 1));
+  const next = iconButton("next", `Next ${one} (→)`, () => go(Number(slider.value) + 1));
+  let shown = null;
+  const node = element(
+    "div.stepper",
+    {},
+    previous,
+    element("div.rail", {}, ticks, slider),
+    next,
+    element("label.position", {}, number, last),
+  );
+
+  /** Where it stands, how many there are, and which of them hold figures. */
+  const show = (index, count, marked) => {
+    slider.max = count - 1;
+    number.max = count - 1;
+    slider.value = index;
+    // Not while it stays: somebody may be typing.
+    if (index !== shown) number.value = index;
+    shown = index;
+    last.textContent = `of 0 – ${count - 1}`;
+    previous.disabled = index <= 0;
+    next.disabled = index >= count - 1;
+    ticks.replaceChildren(
+      ...marked.map((at) => {
+        const tick = element("span", { title: `${name} ${at} has figures` });
+        tick.style.left = `${(100 * at) / Math.max(count - 1, 1)}%`;
+        return tick;
+      }),
+    );
+  };
+  return { node, show };
+}
+
+/** The numbers of the places that hold figures: `{"frame:3": 1}` and "frame" give [3]. */
+export function numbersOf(places, name) {
+  return Object.keys(places)
+    .filter((key) => key.startsWith(`${name}:`))
+    .map((key) => Number(key.slice(name.length + 1)));
+}

@@ -1,0 +1,60 @@
+// What is said over the stage: the next step, what went wrong, what is missing.
+
+import { element } from "../dom.js";
+
+const HINTS = {
+  empty: "",
+  idle: "Drag a box around an object, or click on it",
+  edit: "Click: more of this · Shift+click: not this · Esc: leave the figure as it was",
+  waiting: "Computing the mask…",
+  mask: "Click: more of this · Shift+click: not this · Alt+click: remove a click · Space: save",
+  none: "Nothing found there. Click on the object, or undo with Ctrl+Z",
+  error: "Undo with Ctrl+Z, drop with Esc, or try again",
+};
+const READABLE_MS = 250; // "computing" is said only when it takes long enough to be read
+
+export class Notices {
+  /**
+   * @param {Element} root - the stage
+   * @param {(words: string) => void} speak
+   */
+  constructor(root, speak) {
+    Object.assign(this, { speak, part: (id) => root.querySelector(`#${id}`) });
+  }
+
+  /** Say what can be done now. */
+  hint(state) {
+    const show = () => {
+      this.part("hint").textContent = HINTS[state];
+      this.part("hint").classList.toggle("busy", state === "waiting");
+    };
+    clearTimeout(this.timer);
+    if (state === "waiting") this.timer = setTimeout(show, READABLE_MS);
+    else show();
+  }
+
+  /** Show a sentence over the stage, with the request's id and a way to try again. */
+  say(sentence, requestId = null, again = null) {
+    const notice = this.part("notice");
+    notice.hidden = !sentence;
+    if (!sentence) return;
+    const words = element("div", {}, element("p", {}, sentence));
+    if (requestId) words.append(element("code", {}, `request ${requestId}`));
+    notice.replaceChildren(words);
+    if (again) {
+      notice.append(element("button", { type: "button", on: { click: again } }, "Try again"));
+    }
+    this.speak(sentence);
+  }
+
+  /** Say that no model answers, and why. */
+  showMissing({ serve, serveError, place }, openPanel) {
+    const empty = this.part("empty");
+    const words = serveError ?? (serve?.state === "stopped" ? "No model is served yet." : null);
+    empty.hidden = !words || !place;
+    if (empty.hidden) return;
+    const open = element("button.primary", { type: "button", on: { click: openPanel } });
+    open.textContent = serveError ? "Details" : "Choose a model";
+    empty.replaceChildren(element("p", {}, words), open);
+  }
+}
