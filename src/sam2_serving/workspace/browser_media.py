@@ -30,7 +30,8 @@ _FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 
 @router.get("/media")
 def media(caller: OfPage, here: Here) -> dict[str, Any]:
-    """List the datasets with their media, by kind."""
+    """List the datasets with their media, by kind, as the folder is now."""
+    here.sync.run()
     counts = here.store.figure_counts()
     datasets = [one for one in here.store.datasets() if caller.sees(one.id)]
     entities = here.store.entities([one.id for one in datasets], kind=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, cast
@@ -15,6 +16,7 @@ from sam2_serving.workspace.files import TeamFiles
 from sam2_serving.workspace.media import MediaFolder
 from sam2_serving.workspace.settings import WorkspaceSettings
 from sam2_serving.workspace.store import Store
+from sam2_serving.workspace.sync import MediaSync
 from sam2_serving.workspace.tables import Dataset, Entity, Figure, Photo, Project
 from sam2_serving.workspace.videos import FrameReader
 from sam2_serving.workspace.volumes import VolumeReader
@@ -46,6 +48,7 @@ class Workspace:
     settings: WorkspaceSettings
     store: Store
     media: MediaFolder
+    sync: MediaSync
     frames: FrameReader
     volumes: VolumeReader
     files: TeamFiles
@@ -73,35 +76,57 @@ class Workspace:
         return self.medium(caller, image_id, "image")
 
     def medium(self, caller: Caller, entity_id: int, kind: str) -> Entity:
-        """Return a medium of a kind, or refuse with 404 or 403."""
+        """Return a medium of a kind as its file is now, or refuse with 404 or 403."""
         entity = self.store.entity(entity_id, kind)
         if entity is None:
             raise NotFound(f"There is no {NAMES[kind]} {entity_id}.")
         if not caller.sees(entity.dataset_id):
             raise Forbidden(f"{caller.login} has no right on {NAMES[kind]} {entity_id}.")
+        if not self._are_current([entity]):
+            name, entity = entity.name, self.store.entity(entity_id, kind)
+            if entity is None:
+                raise NotFound(f"The file {name} is gone, or is no {NAMES[kind]} any more.")
         return entity
 
     def photo(self, caller: Caller, photo_id: int) -> tuple[Photo, Entity]:
-        """Return a photo and its point cloud, or refuse with 404 or 403."""
+        """Return a photo as its file is now and its point cloud, or refuse with 404 or 403."""
         photo = self.store.photo(photo_id)
         cloud = self.store.entity(photo.cloud_id, "cloud") if photo else None
         if photo is None or cloud is None:
             raise NotFound(f"There is no photo {photo_id}.")
         if not caller.sees(cloud.dataset_id):
             raise Forbidden(f"{caller.login} has no right on photo {photo_id}.")
+        if not self._are_current([photo]):
+            name, photo = photo.name, self.store.photo(photo_id)
+            if photo is None:
+                raise NotFound(f"The file {name} is gone, or is no photo any more.")
         return photo, cloud
+
+    def images_with(self, content_hash: str) -> list[Entity]:
+        """Return the images that have a content now."""
+        found = self.store.entities_by_hash(content_hash)
+        return found if self._are_current(found) else self.store.entities_by_hash(content_hash)
+
+    def _are_current(self, media: Sequence[Entity | Photo]) -> bool:
+        """Tell whether files are as they were described; if not, look into the folder again."""
+        current = all(self.sync.is_current(one) for one in media)
+        if not current:
+            self.sync.run()
+        return current
 
     def media_of(
         self, caller: Caller, kind: str, dataset_id: int | None, project_id: int | None
     ) -> list[Entity]:
         """Return the media of a kind in a dataset, or in all datasets that the caller may see."""
         if dataset_id is not None:
-            return self.store.entities([self.dataset(caller, dataset_id).id], kind)
-        if project_id is None:
+            seen = [self.dataset(caller, dataset_id).id]
+        elif project_id is not None:
+            self.project(project_id)
+            seen = [one.id for one in self.store.datasets() if caller.sees(one.id)]
+        else:
             raise BadRequest("datasetId: give the dataset's or the project's id.")
-        self.project(project_id)
-        seen = [one.id for one in self.store.datasets() if caller.sees(one.id)]
-        return self.store.entities(seen, kind)
+        listed = self.store.entities(seen, kind)
+        return listed if self._are_current(listed) else self.store.entities(seen, kind)
 
     def file_of(self, medium: Entity | Photo) -> Path:
         """Return where a medium's file lies, or refuse with 404."""

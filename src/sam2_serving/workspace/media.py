@@ -110,11 +110,18 @@ class MediaFolder:
                     continue
                 relative = (Path(folder) / name).relative_to(self.root).as_posix()
                 try:
-                    status = self.locate(relative).stat()
+                    yield relative, self.stamp(relative)
                 except OSError as error:
                     log.warning("%s left out: %s", relative, error)
-                    continue
-                yield relative, FileStamp(status.st_size, status.st_mtime_ns)
+
+    def stamp(self, path: str) -> FileStamp:
+        """Return the stamp that a file bears now.
+
+        Raises:
+            OSError: there is no such file, or it lies outside the folder.
+        """
+        status = self.locate(path).stat()
+        return FileStamp(status.st_size, status.st_mtime_ns)
 
     def locate(self, path: str) -> Path:
         """Return the absolute path of a file of the folder.

@@ -38,7 +38,7 @@ from sam2_serving.workspace.samples import make_samples
 from sam2_serving.workspace.security import signed_in
 from sam2_serving.workspace.settings import WorkspaceSettings
 from sam2_serving.workspace.store import Store
-from sam2_serving.workspace.sync import sync_media
+from sam2_serving.workspace.sync import MediaSync
 from sam2_serving.workspace.videos import FrameReader
 from sam2_serving.workspace.volumes import VolumeReader
 
@@ -122,7 +122,8 @@ def _open(settings: WorkspaceSettings) -> Workspace:
         make_samples(settings.media_folder)
     media = MediaFolder(settings.media_folder, settings.data_dir / "pictures")
     store = Store(open_database(settings.database_path), project_name=media.root.name)
-    sync_media(store, media)
+    sync = MediaSync(store, media)
+    sync.run()
     if not store.classes():
         store.add_class(FIRST_CLASS[0], "bitmap", FIRST_CLASS[1])
     counts = RequestCounts()
@@ -131,6 +132,7 @@ def _open(settings: WorkspaceSettings) -> Workspace:
         settings=settings,
         store=store,
         media=media,
+        sync=sync,
         frames=FrameReader(),
         volumes=VolumeReader(),
         files=TeamFiles(store, settings.data_dir / "team-files", settings.team_files),

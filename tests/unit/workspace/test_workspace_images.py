@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import requests
 import supervisely as sly
 from PIL import Image, ImageOps
-from workspace_http import Running
+from workspace_http import Running, write_picture
 
 
 def _hash(file: Path) -> str:
@@ -188,11 +189,67 @@ def test_a_vanished_file_is_404(
     assert "gone" in answer.json()["error"]
 
 
+def _replace(file: Path, width: int) -> str:
+    """Give a file another content; return its hash."""
+    write_picture(file, width, 50, seed=77)
+    return _hash(file)
+
+
+def test_a_replaced_file_is_described_anew(
+    workspace: Running, api: sly.Api, folder: Path, image_ids: dict[str, int]
+) -> None:
+    before = api.image.get_info_by_id(image_ids["a.png"])
+    new_hash = _replace(folder / "cats" / "a.png", 70)
+    info = api.image.get_info_by_id(before.id)
+    assert (info.hash, info.width, info.height) == (new_hash, 70, 50)
+    route = "images.bulk.download-by-hash"
+    assert workspace.post(route, {"hashes": [before.hash]}).status_code == 404
+
+
+def test_lists_describe_replaced_files_anew(
+    workspace: Running, api: sly.Api, folder: Path, image_ids: dict[str, int]
+) -> None:
+    dataset_id = api.image.get_info_by_id(image_ids["a.png"]).dataset_id
+    new_hash = _replace(folder / "cats" / "a.png", 70)
+    assert api.image.get_list(dataset_id)[0].hash == new_hash
+    newer_hash = _replace(folder / "cats" / "a.png", 80)
+    images = _listed(workspace)
+    assert images["a.png"]["width"] == 80
+    assert newer_hash != new_hash
+
+
+def test_an_old_hash_finds_no_new_content(
+    workspace: Running, api: sly.Api, folder: Path, image_ids: dict[str, int]
+) -> None:
+    old_hash = api.image.get_info_by_id(image_ids["a.png"]).hash
+    _replace(folder / "cats" / "a.png", 70)
+    answer = workspace.post("images.bulk.download-by-hash", {"hashes": [old_hash]})
+    assert answer.status_code == 404
+
+
+def test_new_and_gone_files_are_seen_when_the_page_loads(
+    workspace: Running, api: sly.Api, folder: Path, image_ids: dict[str, int]
+) -> None:
+    write_picture(folder / "birds" / "new.png", seed=8)
+    (folder / "cats" / "a.png").unlink()
+    (folder / "top.png").write_bytes(b"no picture any more")
+    images = _listed(workspace)
+    assert sorted(images) == ["b.bmp", "c.webp", "new.png"]
+    assert images["b.bmp"]["id"] == image_ids["b.bmp"]
+    assert api.image.get_info_by_id(images["new.png"]["id"]).name == "new.png"
+    write_picture(folder / "top.png", seed=9)
+    assert _listed(workspace)["top.png"]["id"] == image_ids["top.png"]
+
+
+def _listed(workspace: Running) -> dict[str, Any]:
+    """What the page lists, by name."""
+    datasets = workspace.page("GET", "/workspace/api/media").json()["datasets"]
+    return {image["name"]: image for dataset in datasets for image in dataset["images"]}
+
+
 def test_a_link_out_of_the_folder_is_not_followed(
     folder: Path, tmp_path: Path, settings, workspace: Running
 ) -> None:
-    from workspace_http import write_picture
-
     from sam2_serving.workspace import create_workspace
 
     outside = tmp_path / "outside" / "secret.png"

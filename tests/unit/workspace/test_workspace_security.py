@@ -180,9 +180,8 @@ def from_afar(lasting: Running) -> Iterator[Running]:
     """The same workspace, as another machine reaches it."""
 
     async def moved(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            scope = {**scope, "client": ("192.0.2.7", 50_000)}
-        await lasting.app(scope, receive, send)
+        assert scope["type"] == "http"  # the workspace's start and end are not this server's
+        await lasting.app({**scope, "client": ("192.0.2.7", 50_000)}, receive, send)
 
     with serving(moved) as url:
         yield Running(url, lasting.app)

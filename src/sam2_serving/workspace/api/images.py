@@ -100,7 +100,7 @@ def images_bulk_download_by_hash(
     """Send images by content, each part named by its hash."""
     parts = []
     for content_hash in body.hashes:
-        found = here.store.entities_by_hash(content_hash)
+        found = here.images_with(content_hash)
         if not found:
             raise NotFound(f"There is no image with the hash {content_hash}.")
         # Whoever may see one image with this content may have the content.
