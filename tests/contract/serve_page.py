@@ -32,6 +32,22 @@ class Page:
             "selectedRow": row,
         }
 
+    def choose_external(self, path: str) -> None:
+        """Type a path in Team Files into the tab for models of other origin."""
+        self.state[self.widget("RadioTabs")]["value"] = "External models"
+        (place,) = (
+            name
+            for name, one in self.state.items()
+            if name.startswith("Input") and not one["value"].endswith("External Model")
+        )
+        self.state[place]["value"] = path
+
+    def choose_experiment(self, row: int = 0) -> None:
+        """Select a row of the tab for models trained on the platform."""
+        self.state[self.widget("RadioTabs")]["value"] = "Custom models"
+        table = self.state[self.widget("FastTable")]
+        table["selectedRows"] = [{"idx": row, "row": [], "id": row}]
+
     def shows(self, name: str) -> bool:
         """Tell whether a widget is shown."""
         return self.app.client.post("/sly/data").json()[name]["hide"] is False

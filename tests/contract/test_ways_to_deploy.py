@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from live import OWNER_TOKEN, REPOSITORY, Platform, RunningApp, free_port
+from serve_page import Page
 from test_deploying import deploy
 from test_permissions import STRANGER
 from test_start_modes import OURS, answers, bare
@@ -181,6 +182,39 @@ def test_page_lists_experiments(
         options = running.post("get_serve_options").json()
         assert options["state"] == "failed"
         assert "sam2.1_hiera_tiny.pt" in options["error"]
+        page = Page(running)
+        page.choose_external("/mine/a b&c.pt")
+        assert page.press("SERVE").status_code == 200
+        served = running.post("get_serve_options").json()["deployed"]
+        assert served["model"] == "a b&c.pt"
+        page.press("STOP AND CHOOSE ANOTHER MODEL")
+        page.choose_external("/no/such.pt")
+        assert page.press("SERVE").status_code >= 400
+        assert "no file" in running.post("get_serve_options").json()["error"]
+        page.choose_experiment()
+        assert page.press("SERVE").status_code == 200
+        served = running.post("get_serve_options").json()["deployed"]
+        assert served["model"] == "my shapes: best.pt"
+    finally:
+        running.stop()
+
+
+def test_page_comes_without_trained_models_if_they_cannot_be_listed(
+    app_environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Contract 1.9: the SDK's page ends the app if the platform does not answer at the start."""
+    environment = app_environment | {
+        "SERVER_ADDRESS": "http://127.0.0.1:9",
+        "API_TOKEN": OWNER_TOKEN,
+        "TEAM_ID": "1",
+        "SAM2_SERVING_DATA_DIR": str(tmp_path),
+    }
+    running = RunningApp(free_port(), environment, tmp_path / "app.log").start(ready=False)
+    try:
+        page = Page(running)
+        page.choose("Nano")
+        assert page.press("SERVE").status_code == 200
+        assert "Trained models cannot be listed" in running.log()
     finally:
         running.stop()
 

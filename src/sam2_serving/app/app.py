@@ -22,6 +22,7 @@ from sam2_serving.app.edit_masks import EditMasks
 from sam2_serving.app.editing import Editing
 from sam2_serving.app.idle import IdleWatch
 from sam2_serving.app.media import MediaLibrary
+from sam2_serving.app.page import page_options
 from sam2_serving.app.platform_api import PlatformClient
 from sam2_serving.app.reporting import AppError, BadRequest, DeployFailed
 from sam2_serving.app.sdk_app import OBJECT_CLASS, SdkApp
@@ -75,6 +76,8 @@ class SegmentAnything2(SdkApp):
         self._idle = IdleWatch(FREEZE_AFTER_S, self._freeze_model)
         redaction.install()
         environment.complete(self.settings.data_dir)
+        if not self._headless:
+            self.APP_OPTIONS = page_options(self.APP_OPTIONS, self.settings)
         try:
             # The SDK's PromptableSegmentation cannot ask for the template Serve page, its base can.
             Inference.__init__(

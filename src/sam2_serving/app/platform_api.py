@@ -176,6 +176,11 @@ class PlatformClient:
         route, what = "point-clouds.images.download", f"photo {photo_id}"
         return self._call(caller, route, {"id": photo_id}, what, max_bytes).content
 
+    def team_file_list(self, caller: Caller, team_id: int, path: str) -> bytes:
+        """Return the Team Files whose path begins with `path` (`file-storage.list`), as JSON."""
+        body = {"teamId": team_id, "path": path, "recursive": True}
+        return self._call(caller, "file-storage.list", body, "Team Files", MAX_JSON_BYTES).content
+
     def _record(
         self, caller: Caller, route: str, body: dict[str, Any], what: str
     ) -> dict[str, Any]:
