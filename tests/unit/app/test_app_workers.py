@@ -113,7 +113,9 @@ def test_what_hangs_for_one_client_leaves_threads_for_the_others(work: Work) -> 
         assert await asyncio.gather(*hanging) == [{"done": True}] * 8
         assert not workers._shares, "shares of clients that left are forgotten"
 
-    asyncio.run(scenario())
+    # in a thread of its own: browser tests leave an event loop in the main one
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, scenario()).result(60)
 
 
 def connected() -> Request:
