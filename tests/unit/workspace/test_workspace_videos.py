@@ -82,7 +82,9 @@ def test_whole_file(gallery: Running, gallery_api: sly.Api, ids: Ids, tmp_path: 
     assert (tmp_path / "a.avi").read_bytes() == source.read_bytes()
     assert sum(seen) == source.stat().st_size
     download = gallery_api.video.download_path_async(ids.clip, str(tmp_path / "b.avi"))
-    asyncio.run(download)
+    # In a thread of its own: a browser test before this one may have left a loop running here.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, download).result()
     assert (tmp_path / "b.avi").read_bytes() == source.read_bytes()
 
 
