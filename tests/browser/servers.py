@@ -61,7 +61,9 @@ def _wait(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
 
 
 @contextlib.contextmanager
-def workspace_process(data: Path, media: Path, app_url: str, port: int) -> Iterator[str]:
+def workspace_process(
+    data: Path, media: Path, app_url: str, port: int, session: str = SESSION
+) -> Iterator[str]:
     """Run a workspace; give its address."""
     url = f"http://127.0.0.1:{port}"
     environment = {
@@ -69,7 +71,7 @@ def workspace_process(data: Path, media: Path, app_url: str, port: int) -> Itera
         "SAM2_SERVING_WORKSPACE_DATA_DIR": str(data),
         "SAM2_SERVING_WORKSPACE_APP_URL": app_url,
         "SAM2_SERVING_WORKSPACE_TOKEN": TOKEN,
-        "SAM2_SERVING_WORKSPACE_SESSION_TOKEN": SESSION,
+        "SAM2_SERVING_WORKSPACE_SESSION_TOKEN": session,
     }
     command = [sys.executable, "-m", "sam2_serving.workspace", str(media)]
     data.mkdir(parents=True, exist_ok=True)

@@ -63,10 +63,30 @@ export async function getPicture(place, signal) {
 /** The app, as the platform's clients reach it. */
 export class App {
   constructor(sessionToken) {
+    this.join(sessionToken);
+  }
+
+  async call(...what) {
+    try {
+      return await this.send(...what);
+    } catch (error) {
+      if (error.status !== 404 || !(await this.renew())) throw error;
+      return this.send(...what);
+    }
+  }
+
+  /** A workspace that was started again has another session; tell whether it is so. */
+  async renew() {
+    const before = this.base;
+    this.join((await getSession()).session_token);
+    return this.base !== before;
+  }
+
+  join(sessionToken) {
     this.base = `/net/${encodeURIComponent(sessionToken)}`;
   }
 
-  call(endpoint, envelope = {}, requestId = undefined, signal = undefined) {
+  send(endpoint, envelope = {}, requestId = undefined, signal = undefined) {
     const headers = requestId ? { "X-Request-Id": requestId } : {};
     const body = { context: {}, state: {}, ...envelope };
     return request("POST", `${this.base}/${endpoint}`, body, headers, signal);

@@ -49,6 +49,9 @@ async function start() {
       : session.project;
   });
   addEventListener("hashchange", openAddressed);
+  addEventListener("beforeunload", (event) => {
+    if (view.smartTool.unsaved) event.preventDefault(); // the browser asks whether to leave
+  });
   openAddressed();
 }
 

@@ -17,6 +17,7 @@ export class Stage {
     this.picture = null;
     this.scale = 1;
     this.offset = { x: 0, y: 0 };
+    this.fitted = true; // nobody has zoomed or panned
     this.layers = [];
     this.zoomed = () => {}; // told the scale after each drawing
     this.tool = null;
@@ -47,20 +48,28 @@ export class Stage {
 
   /** Show the whole picture, in the middle. */
   fit() {
+    this.fitted = true;
     if (!this.picture) {
       this.redraw();
       return;
     }
-    const width = this.canvas.clientWidth - 2 * MARGIN.side;
-    const height = this.canvas.clientHeight - MARGIN.top - MARGIN.bottom;
     const { picture } = this;
-    this.fitScale = Math.max(Math.min(width / picture.width, height / picture.height), 0.001);
+    const { width, height } = this.room();
     this.scale = Math.min(this.fitScale, 8);
     this.offset = {
       x: MARGIN.side + (width - picture.width * this.scale) / 2,
       y: MARGIN.top + (height - picture.height * this.scale) / 2,
     };
     this.redraw();
+  }
+
+  /** How much room the picture has, in CSS pixels; `fitScale` is the scale that fills it. */
+  room() {
+    const width = this.canvas.clientWidth - 2 * MARGIN.side;
+    const height = this.canvas.clientHeight - MARGIN.top - MARGIN.bottom;
+    const { picture } = this;
+    this.fitScale = Math.max(Math.min(width / picture.width, height / picture.height), 0.001);
+    return { width, height };
   }
 
   /** Zoom so that the image point under (x, y), in CSS pixels of the canvas, stays there. */
@@ -70,6 +79,7 @@ export class Stage {
     const ratio = scale / this.scale;
     this.offset = { x: x - (x - this.offset.x) * ratio, y: y - (y - this.offset.y) * ratio };
     this.scale = scale;
+    this.fitted = false;
     this.redraw();
   }
 
@@ -109,9 +119,19 @@ export class Stage {
 
   resize() {
     const { clientWidth, clientHeight } = this.canvas;
+    const before = this.size ?? { clientWidth, clientHeight };
+    this.size = { clientWidth, clientHeight };
     this.canvas.width = Math.round(clientWidth * devicePixelRatio);
     this.canvas.height = Math.round(clientHeight * devicePixelRatio);
-    this.fit();
+    if (this.fitted || !this.picture) {
+      this.fit();
+      return;
+    }
+    // What was in the middle stays there.
+    this.offset.x += (clientWidth - before.clientWidth) / 2;
+    this.offset.y += (clientHeight - before.clientHeight) / 2;
+    this.room();
+    this.redraw();
   }
 
   listen() {
@@ -157,6 +177,7 @@ export class Stage {
     if (gesture.pan) {
       this.offset.x += event.clientX - last.x;
       this.offset.y += event.clientY - last.y;
+      this.fitted = false;
       this.redraw();
     } else if (gesture.dragged) {
       this.tool.drag(gesture.from, this.imagePoint(event));

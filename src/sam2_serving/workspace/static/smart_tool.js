@@ -4,6 +4,7 @@ import { decodeMask } from "./mask.js";
 
 const SETTLING_MS = 200; // a window that is being dragged asks only where it rests
 const NOTHING = Object.freeze({ crop: null, points: Object.freeze([]) });
+const FRESH = Object.freeze({ edited: null, prompts: NOTHING, past: [], future: [] });
 
 /**
  * Holds a box and clicks, asks for the mask after each change, keeps only the newest answer.
@@ -19,13 +20,23 @@ export class SmartTool {
    */
   constructor(ask, changed) {
     Object.assign(this, { ask, changed });
+    this.left = new Map(); // place key -> the work that was left there
     this.begin(null);
   }
 
-  /** Forget everything and work on another place (places.js), or on none. */
+  /** Work on another place (places.js), or on none; what was begun on a place waits there. */
   begin(place) {
+    if (this.place && (this.prompted || this.past.length)) {
+      const { edited, prompts, past, future } = this;
+      this.left.set(this.place.key, { edited, prompts, past, future });
+    }
     this.place = place;
-    this.start(null);
+    const work = this.left.get(place?.key) ?? FRESH;
+    this.left.delete(place?.key);
+    this.outdate();
+    Object.assign(this, { ...work, past: [...work.past], future: [...work.future] });
+    this.rest();
+    if (this.prompted) this.request();
   }
 
   /**
@@ -37,16 +48,27 @@ export class SmartTool {
     const { origin, data } = figure.geometry.bitmap;
     const sent = { data, origin: { x: origin[0], y: origin[1] } };
     // `told`: the app has answered once since it was given the figure's mask.
-    this.start({ figure, mask, sent, told: false });
+    if (this.active) this.past.push(this.work);
+    this.future = [];
+    this.take({ edited: { figure, mask, sent, told: false }, prompts: NOTHING });
   }
 
-  start(edited) {
-    this.edited = edited;
-    this.prompts = NOTHING;
-    this.past = [];
-    this.future = [];
-    this.outdate();
-    this.rest();
+  /** These prompts of a place are saved: they are no work any more, unless others came since. */
+  saved(place, prompts) {
+    if (this.left.get(place.key)?.prompts === prompts) this.left.delete(place.key);
+    if (this.place?.key !== place.key || this.prompts !== prompts) return;
+    Object.assign(this, { past: [], future: [] });
+    this.take(FRESH);
+  }
+
+  /** What undo brings back. */
+  get work() {
+    return { edited: this.edited, prompts: this.prompts };
+  }
+
+  take({ edited, prompts }) {
+    Object.assign(this, { edited, prompts });
+    this.request();
   }
 
   /** Nothing is asked for: no object, or the figure as it was saved. */
@@ -75,6 +97,11 @@ export class SmartTool {
   /** Whether there are a box or clicks. */
   get prompted() {
     return this.prompts !== NOTHING;
+  }
+
+  /** Whether a box or clicks are not saved, here or on a place that was left. */
+  get unsaved() {
+    return this.prompted || [...this.left.values()].some(({ prompts }) => prompts !== NOTHING);
   }
 
   /** Whether there is something to drop. */
@@ -116,28 +143,25 @@ export class SmartTool {
 
   undo() {
     if (!this.past.length) return;
-    this.future.push(this.prompts);
-    this.prompts = this.past.pop();
-    this.request();
+    this.future.push(this.work);
+    this.take(this.past.pop());
   }
 
   redo() {
     if (!this.future.length) return;
-    this.past.push(this.prompts);
-    this.prompts = this.future.pop();
-    this.request();
+    this.past.push(this.work);
+    this.take(this.future.pop());
   }
 
-  /** Drop the object, or leave the figure as it was. */
+  /** Drop the object, or leave the figure as it was; undo brings it back. */
   drop() {
-    this.start(null);
+    if (this.active) this.change(NOTHING, null);
   }
 
-  change(prompts) {
-    this.past.push(this.prompts);
+  change(prompts, edited = this.edited) {
+    this.past.push(this.work);
     this.future = [];
-    this.prompts = prompts;
-    this.request();
+    this.take({ edited, prompts });
   }
 
   /** Ask for the mask of the present prompts, unless others follow within `delayMs`. */
@@ -207,10 +231,11 @@ export class SmartTool {
     return { figure_id: figure.id, init_figure: true, mask: sent };
   }
 
-  /** The finished object as it is saved, or null while there is no mask. */
+  /** The finished object as it is saved; null without a mask, or when the person left the place. */
   async finished() {
-    while (this.state === "waiting") await this.answered;
-    if (this.state !== "mask") return null;
+    const { key } = this.place;
+    while (this.state === "waiting" && this.place?.key === key) await this.answered;
+    if (this.state !== "mask" || this.place?.key !== key) return null;
     const { crop, positive, negative } = this.context();
     const pairs = (points) => points.map(({ x, y }) => [x, y]);
     const prompt = { positive: pairs(positive), negative: pairs(negative), visible: true };

@@ -15,33 +15,45 @@ export function mountFigures(root, store, speak, edit) {
     const place = store.get("place");
     try {
       await deleteFigure(figure.id);
-      await reload(store);
-      offerUndo(place, figure, name);
-      speak(`${name} deleted.`);
     } catch (error) {
-      notice.replaceChildren(error.message);
+      say(`${name} is not deleted: ${error.message}`);
+      return;
+    }
+    offerUndo(place, figure, name);
+    await refresh();
+  };
+
+  const say = (words, ...controls) => {
+    notice.replaceChildren(`${words} `, ...controls, " ");
+    notice.hidden = false;
+    speak(words);
+  };
+
+  const refresh = async () => {
+    try {
+      await reload(store);
+    } catch (error) {
+      notice.append(`The list is not up to date: ${error.message}`);
       notice.hidden = false;
     }
   };
 
   const offerUndo = (place, figure, name) => {
-    const { origin, data } = figure.geometry.bitmap;
     const restore = async () => {
-      await saveFigure(place, {
-        class_id: figure.classId,
-        object_id: figure.objectId,
-        origin: { x: origin[0], y: origin[1] },
-        bitmap: data,
-        prompt: figure.meta.smartToolInput ?? null,
-        description: figure.description,
-        nn_created: figure.nnCreated,
-      });
+      button.disabled = true; // pressed twice, it would bring the figure back twice
+      try {
+        await saveFigure(place, contentOf(figure));
+      } catch (error) {
+        button.disabled = false;
+        say(`${name} is not back: ${error.message}`, button);
+        return;
+      }
       notice.hidden = true;
-      await reload(store);
+      notice.replaceChildren();
+      await refresh();
     };
     const button = element("button.link", { type: "button", on: { click: restore } }, "Undo");
-    notice.replaceChildren(`${name} deleted. `, ...(figure.geometry.bitmap ? [button] : []));
-    notice.hidden = false;
+    say(`${name} deleted.`, ...(figure.geometry.bitmap ? [button] : []));
   };
 
   const row = (figure, classes) => {
@@ -72,6 +84,20 @@ export function mountFigures(root, store, speak, edit) {
     }
   });
   store.watch(["place"], () => { notice.hidden = true; });
+}
+
+/** A figure as it is saved anew. */
+function contentOf(figure) {
+  const { origin, data } = figure.geometry.bitmap;
+  return {
+    class_id: figure.classId,
+    object_id: figure.objectId,
+    origin: { x: origin[0], y: origin[1] },
+    bitmap: data,
+    prompt: figure.meta.smartToolInput ?? null,
+    description: figure.description,
+    nn_created: figure.nnCreated,
+  };
 }
 
 /** Fetch the figures of the open place again. */

@@ -67,6 +67,11 @@ class ImageView {
     this.editing = element("output.editing", { hidden: true });
     this.latency = element("output.latency", { "aria-label": "Time of the last answer" });
     this.part("toolbar").append(this.editing, ...Object.values(this.buttons), this.latency);
+    // A person who uses the mouse goes on on the picture; one who uses Tab stays where they are.
+    addEventListener("click", ({ detail, target }) => {
+      if (!detail || !target.closest?.(".stage button, .timeline button, .media button")) return;
+      stage.canvas.focus({ preventScroll: true });
+    });
     const percent = element("output", { "aria-label": "Zoom" });
     stage.zoomed = (scale) => { percent.textContent = `${Math.round(scale * 100)} %`; };
     this.part("zoom").append(
@@ -159,8 +164,7 @@ class ImageView {
   }
 
   drag(from, to) {
-    const { crop } = this.smartTool.prompts;
-    if (crop && !this.corner) return; // a box is changed by its corners only
+    if (this.smartTool.prompts.crop && !this.corner) return;
     this.draft = { from: this.corner?.opposite ?? from, to };
     this.stage.redraw();
   }
@@ -169,7 +173,8 @@ class ImageView {
     const draft = this.draft;
     this.draft = null;
     if (draft) this.smartTool.setBox(draft.from, draft.to);
-    else if (!this.corner || !dragged) this.click(from, !event.shiftKey);
+    else if (!dragged) this.click(from, !event.shiftKey);
+    else this.notices.say("A box is changed by its corners. Save or drop the object for a new one.");
     this.corner = null;
     this.stage.redraw();
   }
@@ -204,7 +209,10 @@ class ImageView {
 
   dropObject() {
     if (this.draft) this.cancel();
-    else this.smartTool.drop();
+    else if (this.smartTool.active) {
+      this.smartTool.drop();
+      this.speak("Dropped. Undo brings it back.");
+    }
   }
 
   async finish() {
@@ -214,31 +222,44 @@ class ImageView {
       return;
     }
     this.saving = true;
-    try {
-      await this.save(this.place, this.smartTool.edited?.figure, this.store.get("classId"));
-    } catch (error) {
-      this.notices.say(`Not saved: ${error.message}`, error.requestId);
-    } finally {
-      this.saving = false;
-    }
+    const saved = await this.tried("Not saved", () => this.save());
+    this.saving = false;
+    if (!saved || this.place.key !== saved.key) return;
+    const shown = await this.tried("Saved, but the list is not up to date", async () => {
+      await reload(this.store);
+      return true;
+    });
+    if (shown) this.speak("The figure is saved.");
   }
 
-  async save(place, edited, classId) {
-    const object = await this.smartTool.finished();
-    if (this.place.key !== place.key) return; // the person went on: the object was dropped
-    const { state } = this.smartTool;
+  /** @returns {Promise<object|null>} the place that the figure was saved on, if it was */
+  async save() {
+    const { place, smartTool } = this;
+    const edited = smartTool.edited?.figure;
+    const classId = this.store.get("classId");
+    const object = await smartTool.finished();
+    if (this.place.key !== place.key) return null; // the person went on: the object waits there
+    const { state, prompts } = smartTool;
     if (!object) {
       if (state === "edit") this.notices.say("Nothing is changed yet: click first.");
       else if (state !== "error") this.notices.say("There is no mask to save yet.");
-      return;
+      return null;
     }
     const { description } = edited ?? {};
     if (edited) await changeFigure(edited.id, { class_id: edited.classId, description, ...object });
     else await saveFigure(place, { class_id: classId, ...object });
-    if (this.place.key !== place.key) return;
-    this.smartTool.drop();
-    await reload(this.store);
-    this.speak(edited ? "The figure is changed." : "The figure is saved.");
+    smartTool.saved(place, prompts);
+    return place;
+  }
+
+  /** What some work gives, or null; why it failed is said. */
+  async tried(problem, work) {
+    try {
+      return await work();
+    } catch (error) {
+      this.notices.say(`${problem}: ${error.message}`, error.requestId);
+      return null;
+    }
   }
 
   // What is shown ---------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 // The keys of the image view.
 
 const TYPED = "input[type=text], input[type=number], select, textarea";
+const PRESSED = "button, a[href], summary, input[type=checkbox], input[type=radio]";
 const HAS_ARROWS = "input[type=range], input[type=radio]";
 
 /** Call an action when its key is pressed, unless a person is typing or a panel is open. */
@@ -10,8 +11,7 @@ export function bindKeys(actions) {
     if (typing || document.querySelector("dialog[open]")) return;
     const action = actionOf(event, actions);
     if (!action) return;
-    // Space would press the focused button as well.
-    event.preventDefault();
+    event.preventDefault(); // Space and the arrows would scroll as well
     action();
   });
 }
@@ -23,7 +23,7 @@ function actionOf(event, actions) {
     return key === "y" ? actions.redo : null;
   }
   if (event.altKey) return null;
-  if (key === " ") return event.target.closest?.(".media, .side, .top") ? null : actions.finish;
+  if (key === " ") return event.target.closest?.(PRESSED) ? null : actions.finish;
   if (key === "escape") return actions.drop;
   if (key === "arrowleft" || key === "arrowright") {
     if (event.target.closest?.(HAS_ARROWS)) return null;
