@@ -134,6 +134,7 @@ def draw_figures(address: str, image_id: int, mask: np.ndarray) -> dict[str, int
         meta.add_obj_classes([sly.ObjClass(name, type(shape)) for name, shape in shapes.items()]),
     )
     labels = [sly.Label(shape, meta.get_obj_class(name)) for name, shape in shapes.items()]
-    api.annotation.append_labels(image_id, labels)
+    # Not `append_labels`: it sends the pixels' numbers where the platform counts their edges.
+    api.annotation.upload_ann(image_id, sly.Annotation(mask.shape, labels))
     figures = api.annotation.download_json(image_id)["objects"]
     return {figure["classTitle"]: figure["id"] for figure in figures}

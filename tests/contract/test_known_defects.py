@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (a table has no line breaks)
 """Which test holds each known defect of other servers and of the SDK's bases away.
 
 The numbers are those of the platform's contract, sections 7.1 (a reference app) and 7.2 (the SDK).
