@@ -294,9 +294,10 @@ class ImageView {
       ["classes", "classId", "figures", "selected"].map((name) => [name, this.store.get(name)]),
     );
     const colorOf = (id) => classes.find((one) => one.id === id)?.color ?? "#888888";
-    const { mask, prompts, edited } = this.smartTool;
+    const { mask, prompts, edited, state } = this.smartTool;
+    const inWork = state === "error" ? null : edited?.figure.id;
     for (const { id, classId: owner } of figures) {
-      const known = id === edited?.figure.id ? null : this.masks.get(id);
+      const known = id === inWork ? null : this.masks.get(id);
       if (known) drawMask(context, known.mask, colorOf(owner), scale, id === selected);
     }
     const owner = edited?.figure.classId ?? classId;
