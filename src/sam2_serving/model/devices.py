@@ -18,8 +18,8 @@ DTYPES: dict[DtypeName, torch.dtype] = {
 }
 
 _LARGE_ENOUGH_FOR_CPU_BFLOAT16 = 20_000_000
-"""Parameters from which bfloat16 beats float32 on a CPU with instructions for it (measured:
-docs/performance.md); below, casting costs more than it saves."""
+"""Parameters from which bfloat16 beats float32 on a CPU with instructions for it; below, casting
+costs what it saves (measured with benchmarks/number_formats.py)."""
 
 
 def resolve_device(name: str) -> torch.device:
