@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,6 +88,21 @@ def test_deploy_over_http_shows_on_the_page(page: Page) -> None:
     assert not page.shows(page.button("SERVE"))
     assert page.app.post("stop_model").json() == {"success": True}
     assert page.shows(page.button("SERVE"))
+
+
+def test_failed_deploy_over_http_shows_that_nothing_is_served(page: Page) -> None:
+    nano = {"model_name": "nano", "deploy_params": {"model_source": "Pretrained models"}}
+    assert page.app.post("deploy_from_api", {"state": nano}).status_code == 200
+    folder = Path(page.app.environment["SAM2_SERVING_CHECKPOINTS_DIR"])
+    damaged = folder / "sam2.1_hiera_small.pt"
+    damaged.write_bytes(b"damaged")
+    try:
+        answer = page.app.post("deploy_from_api", {"state": {**nano, "model_name": "small"}})
+    finally:
+        damaged.unlink()
+    assert 400 <= answer.status_code < 500
+    assert page.shows(page.button("SERVE"))
+    assert not page.shows(page.button("STOP AND CHOOSE ANOTHER MODEL"))
 
 
 def test_requests_of_clients_leave_the_page_alone(page: Page, platform: Platform) -> None:

@@ -270,8 +270,13 @@ class SegmentAnything2(SdkApp):
         self._schedule_freeze_on_inactivity()
 
     def deploy_from_api(self, choice: ModelChoice, device: str | None) -> None:
-        """Deploy for a client and show it on the Serve page, if there is one."""
-        self.deploy(choice, device or self.settings.device)
+        """Deploy for a client and show it, or that nothing is served, on the Serve page."""
+        try:
+            self.deploy(choice, device or self.settings.device)
+        except Exception:
+            if self.deployment.state == "failed":
+                self._show_nothing_served()
+            raise
         self._show_on_page()
 
     def stop(self) -> None:
@@ -281,12 +286,8 @@ class SegmentAnything2(SdkApp):
             Conflict: a model is being loaded.
         """
         with self.deployment.loading("Stopping"):
-            if self.gui is None:
-                self.shutdown_model()
-                return
-            for callback in self.gui.on_change_model_callbacks:
-                callback(self.gui)
-            self.gui.change_model()
+            self.shutdown_model()
+            self._show_nothing_served()
 
     def devices(self) -> dict[str, str]:
         """Return {name: title} of the devices of this machine."""
@@ -323,6 +324,12 @@ class SegmentAnything2(SdkApp):
         except (AppError, ValueError) as error:
             # The page's selectors raise ValueError if nothing was selected.
             raise DialogWindowError("The model is not served", str(error)) from error
+
+    def _show_nothing_served(self) -> None:
+        if self.gui is not None:
+            for callback in self.gui.on_change_model_callbacks:
+                callback(self.gui)
+            self.gui.change_model()
 
     def _show_on_page(self) -> None:
         if self.gui is not None:
