@@ -9,13 +9,17 @@ import zlib
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from sam2_serving.masks.boxes import tight_box
 
 MAX_PNG_BYTES = 256 * 1024 * 1024
 MAX_PIXELS = 1_000_000_000
 """A bitmap beyond these is taken for an attack, not a mask."""
+_WIDEST_PIXEL = 8
+"""Bytes of a pixel of four channels of 16 bits."""
+_ROOM = 2**20
+"""Bytes of a PNG beside its pixels."""
 
 # Pillow's own limit is lower than the masks that are met here; ours above takes its place.
 Image.MAX_IMAGE_PIXELS = None
@@ -43,11 +47,12 @@ def encode_bitmap(mask: npt.NDArray[np.bool_]) -> tuple[tuple[int, int], str] | 
     return (x0, y0), base64.b64encode(zlib.compress(png.getvalue(), 1)).decode("ascii")
 
 
-def decode_bitmap(data: str) -> npt.NDArray[np.bool_]:
+def decode_bitmap(data: str, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.bool_]:
     """Decode the text that `encode_bitmap` or the platform made.
 
     Args:
         data: base64 of a PNG, compressed with zlib or not.
+        max_pixels: a larger bitmap is refused before its pixels are decoded.
 
     Returns:
         bool HxW: alpha > 0 where the PNG has transparency, else any non-zero colour.
@@ -59,23 +64,29 @@ def decode_bitmap(data: str) -> npt.NDArray[np.bool_]:
         packed = base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError) as error:
         raise ValueError("The bitmap is not valid base64.") from error
-    png = packed if packed.startswith(b"\x89PNG") else _inflate(packed)
+    png = packed if packed.startswith(b"\x89PNG") else _inflate(packed, max_pixels)
     try:
         with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise ValueError("The bitmap is too large.")
-            if picture.has_transparency_data:
-                return np.asarray(picture.convert("RGBA"))[..., 3] > 0
-            pixels = np.asarray(picture.convert("RGB") if picture.mode == "P" else picture)
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+            # Pillow has read every header before the pixels; the last one counts.
+            if picture.width * picture.height <= max_pixels:
+                return _filled(picture)
+    except Exception as error:
+        # Damaged files make the reader raise whatever it stumbles over.
         raise ValueError("The bitmap does not hold a readable PNG.") from error
+    raise ValueError("The bitmap is too large.")
+
+
+def _filled(picture: Image.Image) -> npt.NDArray[np.bool_]:
+    if picture.has_transparency_data:
+        return np.asarray(picture.convert("RGBA"))[..., 3] > 0
+    pixels = np.asarray(picture.convert("RGB") if picture.mode == "P" else picture)
     return np.asarray(pixels.any(axis=2) if pixels.ndim == 3 else pixels > 0)
 
 
-def _inflate(packed: bytes) -> bytes:
+def _inflate(packed: bytes, max_pixels: int) -> bytes:
     stream = zlib.decompressobj()
     try:
-        png = stream.decompress(packed, MAX_PNG_BYTES)
+        png = stream.decompress(packed, min(MAX_PNG_BYTES, _ROOM + _WIDEST_PIXEL * max_pixels))
     except zlib.error as error:
         raise ValueError("The bitmap is neither a PNG nor zlib data.") from error
     if stream.unconsumed_tail:

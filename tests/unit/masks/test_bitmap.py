@@ -1,7 +1,9 @@
 import base64
 import io
+import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 import supervisely as sly
@@ -67,6 +69,20 @@ def test_every_form_of_png_is_read(picture, pack):
     np.testing.assert_array_equal(decode_bitmap(data), [[False, True], [True, False]])
 
 
+def chunk(kind: bytes, content: bytes) -> bytes:
+    body = kind + content
+    return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+
+def header(width: int, height: int, bits: int = 8, colour_type: int = 0) -> bytes:
+    return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0))
+
+
+def without_palette() -> bytes:
+    pixels = chunk(b"IDAT", zlib.compress(b"\0\1" * 2))
+    return b"\x89PNG\r\n\x1a\n" + header(1, 2, colour_type=3) + pixels + chunk(b"IEND", b"")
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -76,6 +92,7 @@ def test_every_form_of_png_is_read(picture, pack):
         base64.b64encode(zlib.compress(b"no png")).decode(),
         base64.b64encode(png_of(Image.new("L", (9, 9)))[:30]).decode(),
         base64.b64encode(b"\x89PNG\r\n\x1a\n").decode(),
+        base64.b64encode(without_palette()).decode(),
     ],
 )
 def test_what_is_no_bitmap_is_refused_with_a_sentence(data):
@@ -88,6 +105,21 @@ def test_a_zip_bomb_is_refused_before_it_unfolds(monkeypatch):
     bomb = base64.b64encode(zlib.compress(b"\0" * 1_000_000)).decode()
     with pytest.raises(ValueError, match="too large"):
         decode_bitmap(bomb)
+
+
+@pytest.mark.parametrize("pack", [zlib.compress, bytes], ids=["zlib", "plain"])
+@pytest.mark.parametrize("headers", [[(100, 101)], [(1, 1), (100, 101)]], ids=["one", "two"])
+def test_more_pixels_than_are_allowed_are_refused_before_they_are_decoded(headers, pack):
+    png = b"\x89PNG\r\n\x1a\n" + b"".join(header(*size) for size in headers)
+    png += chunk(b"IDAT", b"no pixels at all") + chunk(b"IEND", b"")
+    with pytest.raises(ValueError, match="too large"):
+        decode_bitmap(base64.b64encode(pack(png)).decode(), max_pixels=100 * 100)
+
+
+def test_as_many_pixels_as_are_allowed_are_read_in_the_widest_form():
+    deep = np.random.default_rng(0).integers(2**8, 2**16, (100, 100, 4), np.uint16)
+    packed = zlib.compress(cv2.imencode(".png", deep)[1].tobytes())
+    assert decode_bitmap(base64.b64encode(packed).decode(), max_pixels=100 * 100).all()
 
 
 def test_a_mask_of_very_many_pixels_survives(monkeypatch):
