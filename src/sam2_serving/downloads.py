@@ -57,9 +57,10 @@ def fetch(
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(target.name + ".lock")):
             if not target.is_file():
-                if sha256 is None and size is None:
+                checkable = sha256 is not None or size is not None
+                if not checkable:
                     part.unlink(missing_ok=True)
-                _download(url, part, progress)
+                _download(url, part, checkable, progress)
                 _check(part, target.name, sha256, size)
                 os.replace(part, target)
     except OSError as error:
@@ -78,11 +79,11 @@ def _file_name(url: str) -> str:
     return name
 
 
-def _download(url: str, part: Path, progress: Progress | None) -> None:
+def _download(url: str, part: Path, checkable: bool, progress: Progress | None) -> None:
     for attempt in range(_TRIES):
         last = attempt == _TRIES - 1
         try:
-            return _stream(url, part, progress)
+            return _stream(url, part, checkable, progress)
         except httpx.HTTPStatusError as error:
             status = error.response.status_code
             if last or status not in _WORTH_ANOTHER_TRY:
@@ -96,7 +97,7 @@ def _download(url: str, part: Path, progress: Progress | None) -> None:
     return None
 
 
-def _stream(url: str, part: Path, progress: Progress | None) -> None:
+def _stream(url: str, part: Path, checkable: bool, progress: Progress | None) -> None:
     """Append the rest of the file to `part`, or start anew if the server cannot resume."""
     have = part.stat().st_size if part.is_file() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
@@ -110,6 +111,8 @@ def _stream(url: str, part: Path, progress: Progress | None) -> None:
         done = have if resumed else 0
         length = answer.headers.get("Content-Length")
         total = done + int(length) if length else None
+        if not checkable and length is None and "Transfer-Encoding" not in answer.headers:
+            raise DownloadError(f"{url} comes without its length: a half file would look whole.")
         with part.open("ab" if resumed else "wb") as file:
             for chunk in answer.iter_raw():  # as it arrives: what a break leaves is not lost
                 file.write(chunk)

@@ -98,7 +98,7 @@ def case(request):
         model, images = loud_nano(), pictures()[-2:]
     else:
         model = tiny_with_random_weights()
-        images = [data.coffee(), draw_scene(1, size=(320, 240)).image]
+        images = [data.coffee()]
     return model, [(model.embed(image), Peer(model, image), image) for image in images]
 
 
@@ -114,10 +114,15 @@ def check_same_masks(case, kind, refine, count, seed):
         np.testing.assert_allclose(clamped(ours), logits, atol=LOGIT_TOLERANCE)
 
 
+def few(case) -> int:
+    """How many prompts of a kind an everyday run tries: a tiny takes its time."""
+    return 10 if case[0].config_name == "nano.yaml" else 3
+
+
 @pytest.mark.parametrize("refine", ["single", "two_pass"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_same_masks_as_upstream(case, kind, refine):
-    check_same_masks(case, kind, refine, count=10, seed=KINDS.index(kind))
+    check_same_masks(case, kind, refine, count=few(case), seed=KINDS.index(kind))
 
 
 @pytest.mark.long
@@ -133,16 +138,17 @@ def test_the_comparison_sees_prompts_that_are_off_by_one_pixel(case, kind):
     model, embedded = case
     rng = np.random.default_rng(KINDS.index(kind))
     by_mask = by_logits = 0
-    for number in range(10):
+    count = few(case)
+    for number in range(count):
         embedding, peer, image = embedded[number % len(embedded)]
         prompts = prompts_of(kind, rng, *image.shape[:2])
         ours = segment(model, embedding, moved(prompts))
         mask, logits = peer.segment(prompts, "two_pass")
         by_mask += iou(model.to_mask(ours, embedding.image_size), mask) < 0.999
         by_logits += np.abs(clamped(ours) - logits).max() > LOGIT_TOLERANCE
-    assert by_logits >= 9, f"the logits of only {by_logits} of 10 moved prompts differ"
+    assert by_logits >= 0.9 * count, f"logits of {by_logits} of {count} moved prompts differ"
     # a trained network rightly hardly cares about one pixel; the loud random one must
-    assert by_mask >= 9 or model.config_name == "nano.yaml"
+    assert by_mask >= 0.9 * count or model.config_name == "nano.yaml"
 
 
 def test_the_two_refine_settings_differ(case):

@@ -24,6 +24,7 @@ class FileServer(ThreadingHTTPServer):
         self.ranges: list[str | None] = []
         self.breaks = 0
         self.can_resume = True
+        self.states_length = True
         self.content = CONTENT
         self.status = 200
 
@@ -49,7 +50,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(416)
             return
         self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(body)))
+        if self.server.states_length:
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.server.breaks > 0:
             self.server.breaks -= 1
@@ -130,6 +132,16 @@ def test_half_a_file_never_gets_the_name(server, tmp_path):
     with pytest.raises(DownloadError, match="could not be downloaded"):
         fetch(server.url, tmp_path, sha256=DIGEST)
     assert not (tmp_path / "weights.pt").exists()
+
+
+def test_what_nothing_tells_the_length_of_is_refused(server, tmp_path):
+    server.states_length = False
+    server.breaks = 1
+    with pytest.raises(DownloadError, match="without its length"):
+        fetch(server.url, tmp_path)
+    assert not list(tmp_path.glob("*.pt"))
+    server.breaks = 0
+    assert fetch(server.url, tmp_path, sha256=DIGEST).read_bytes() == CONTENT
 
 
 def test_refusals_are_told_with_their_status(server, tmp_path):

@@ -72,7 +72,7 @@ def read_state_dict(path: Path) -> StateDict:
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint file {path.name!r}.")
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix.lower() == ".safetensors":
             content: object = load_file(path)
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -89,21 +89,28 @@ def read_state_dict(path: Path) -> StateDict:
 
 def _unwrap(content: object, name: str) -> StateDict:
     """Find the network's tensors in what a training program saved, under sam2's own names."""
-    for _ in range(_DEEPEST):
-        if isinstance(content, Mapping):
-            inner = (content[k] for k in _WRAPPERS if isinstance(content.get(k), Mapping))
-            content = next(inner, content)
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{name!r} holds no state dict.")
-    tensors = {
-        key: value
-        for key, value in content.items()
-        if isinstance(key, str) and isinstance(value, torch.Tensor) and key not in _NO_WEIGHTS
-    }
+    tensors = _tensors_in(content, _DEEPEST)
     if not tensors:
         raise CheckpointError(f"{name!r} holds no tensors.")
     state = _without_prefix(tensors)
     return from_hugging_face(state) if is_hugging_face(state) else state
+
+
+def _tensors_in(content: object, depth: int) -> StateDict:
+    """Return the tensors of the likeliest wrapper that has any; one may hold settings only."""
+    if not isinstance(content, Mapping):
+        return {}
+    for wrapper in _WRAPPERS if depth else ():
+        wrapped = _tensors_in(content.get(wrapper), depth - 1)
+        if wrapped:
+            return wrapped
+    return {
+        key: value
+        for key, value in content.items()
+        if isinstance(key, str) and isinstance(value, torch.Tensor) and key not in _NO_WEIGHTS
+    }
 
 
 def _without_prefix(state: StateDict) -> StateDict:

@@ -198,18 +198,42 @@ class SegmentationModel:
         if prompts.is_empty:
             raise ValueError("There is nothing to segment: give a click, a box or a mask.")
         multimask = prompts.is_ambiguous and previous is None
-        mask_input = self._mask_input(prompts, embedding, previous)
+        logits, ious = self.decode(
+            embedding,
+            self.sparse_prompts(prompts, embedding.image_size),
+            self.mask_input(prompts, embedding, previous),
+            multimask,
+        )
+        best = int(ious[0].argmax())
+        return Prediction(logits[0, best : best + 1], float(ious[0, best]))
+
+    @torch.inference_mode()
+    def decode(
+        self,
+        embedding: ImageEmbedding,
+        points: tuple[torch.Tensor, torch.Tensor] | None,
+        mask_input: torch.Tensor | None,
+        multimask: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Run prompt encoder and mask decoder for B prompts of one form.
+
+        Args:
+            embedding: of this model.
+            points: (B x N x 2 network pixels, B x N labels), see `sparse_prompts`.
+            mask_input: B x 1 x S/4 x S/4 logits, see `mask_input`.
+            multimask: three masks each, and not one.
+
+        Returns:
+            (logits B x M x S/4 x S/4, predicted IoUs B x M), float32.
+        """
         # On a CPU the decoder is so small that casting its weights costs more than it saves.
-        on_cpu = self.device.type == "cpu"
-        dtype: DtypeName = "float32" if on_cpu else self.dtype
+        dtype: DtypeName = "float32" if self.device.type == "cpu" else self.dtype
         fine, middle, features = (
             level.to(DTYPES[dtype]) for level in (*embedding.high_res, embedding.features)
         )
         with self.arithmetic(dtype):
             sparse, dense = self.network.sam_prompt_encoder(
-                points=self.sparse_prompts(prompts, embedding.image_size),
-                boxes=None,
-                masks=mask_input,
+                points=points, boxes=None, masks=mask_input
             )
             logits, ious, _, _ = self.network.sam_mask_decoder(
                 image_embeddings=features,
@@ -217,11 +241,10 @@ class SegmentationModel:
                 sparse_prompt_embeddings=sparse,
                 dense_prompt_embeddings=dense,
                 multimask_output=multimask,
-                repeat_image=False,
+                repeat_image=sparse.shape[0] > 1,
                 high_res_features=[fine, middle],
             )
-        best = int(ious[0].argmax())
-        return Prediction(logits[0, best : best + 1].float(), float(ious[0, best]))
+        return logits.float(), ious.float()
 
     @torch.inference_mode()
     def to_mask(self, prediction: Prediction, image_size: tuple[int, int]) -> npt.NDArray[np.bool_]:
@@ -260,9 +283,14 @@ class SegmentationModel:
         label_tensor = torch.tensor([labels], dtype=torch.int32, device=self.device)
         return scaled * self.input_size, label_tensor
 
-    def _mask_input(
-        self, prompts: Prompts, embedding: ImageEmbedding, previous: Prediction | None
+    def mask_input(
+        self, prompts: Prompts, embedding: ImageEmbedding, previous: Prediction | None = None
     ) -> torch.Tensor | None:
+        """Return 1 x 1 x S/4 x S/4 logits: those of an earlier pass, else the prompts' own mask.
+
+        Raises:
+            ValueError: a mask prompt of another size than the image.
+        """
         if previous is not None:
             return previous.logits[None].clamp(-PROMPT_LOGIT_LIMIT, PROMPT_LOGIT_LIMIT)
         if prompts.mask is None:

@@ -7,7 +7,7 @@ attention will not read again, so that memory use does not grow with the length 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +17,21 @@ import torch.nn.functional as F
 from PIL import Image
 
 from sam2_serving.model.image import PIXEL_MEAN, PIXEL_STD, SegmentationModel
-from sam2_serving.model.memory import FrameMemory, ObjectMemory, Recall, attention_input
+from sam2_serving.model.memory import FrameMemory, MemoryLayout, ObjectMemory, Reach, Recall
 from sam2_serving.model.prompts import Prompts
+
+
+@dataclass(frozen=True)
+class PreparedFrame:
+    """A frame in the form that the encoder takes.
+
+    Attributes:
+        pixels: 1 x 3 x S x S float32 on the CPU, normalised.
+        image_size: (height, width) of the frame in pixels.
+    """
+
+    pixels: torch.Tensor
+    image_size: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -27,13 +40,13 @@ class EncodedFrame:
 
     Attributes:
         maps: per level, finest first: (HW) x 1 x C.
-        positions: their position encodings, alike.
+        position: encoding of the coarsest level's positions, alike.
         sizes: (height, width) of each level.
         image_size: (height, width) of the frame in pixels.
     """
 
     maps: list[torch.Tensor]
-    positions: list[torch.Tensor]
+    position: torch.Tensor
     sizes: list[tuple[int, int]]
     image_size: tuple[int, int]
 
@@ -71,14 +84,21 @@ class _Heads:
 
 
 class VideoTracker:
-    """Tracks any number of objects in one direction. Not thread-safe.
+    """Tracks any number of objects in one direction.
 
     Prompt objects with `condition` on any frame, then call `step` for the frames in the order of
     the direction; objects may be prompted again, or join, at any time.
+
+    One thread at a time may use it, and the model with it. Only `prepare` is free of that, and
+    `forget`, `has` and `objects` may be called meanwhile.
     """
 
     def __init__(
-        self, model: SegmentationModel, num_frames: int | None = None, reverse: bool = False
+        self,
+        model: SegmentationModel,
+        num_frames: int | None = None,
+        reverse: bool = False,
+        max_cond_frames: int | None = None,
     ) -> None:
         """Start with no objects.
 
@@ -86,36 +106,90 @@ class VideoTracker:
             model: not used by anyone else while a method runs.
             num_frames: length of the video, or None if unknown: then it is taken for long.
             reverse: frames come in descending order.
+            max_cond_frames: conditioning frames of an object that are read at once: the nearest
+                before, the nearest after, then whichever is nearest. -1: all; None: as the
+                network is configured.
+
+        Raises:
+            ValueError: `max_cond_frames` is below 2 and not -1.
         """
         self._model = model
-        self._num_frames = num_frames
-        self._reverse = reverse
+        self._reach = Reach.of(model.network, num_frames, reverse, max_cond_frames)
+        self._layout = MemoryLayout(model.network, self._reach)
         self._objects: dict[Hashable, ObjectMemory] = {}
-        self._position_encoding: torch.Tensor | None = None
 
-    def prepare(self, frame: npt.NDArray[np.uint8]) -> torch.Tensor:
+    @property
+    def objects(self) -> tuple[Hashable, ...]:
+        """The objects that are tracked, in the order in which they came."""
+        return tuple(self._objects)
+
+    def has(self, object_id: Hashable) -> bool:
+        """Tell whether an object is tracked."""
+        return object_id in self._objects
+
+    def forget(self, object_id: Hashable) -> None:
+        """Stop tracking an object, if it is tracked."""
+        self._objects.pop(object_id, None)
+
+    def take(self, object_id: Hashable) -> ObjectMemory:
+        """Hand an object's memory out, and stop tracking it.
+
+        Raises:
+            KeyError: it is not tracked.
+        """
+        return self._objects.pop(object_id)
+
+    def adopt(self, object_id: Hashable, memory: ObjectMemory) -> None:
+        """Go on with an object where another tracker of the same model left it.
+
+        Raises:
+            ValueError: that tracker ran in the other direction.
+        """
+        if memory.reach.step != self._reach.step:
+            raise ValueError("What was remembered in one direction is no memory for the other.")
+        memory.reach = self._reach
+        self._objects[object_id] = memory
+
+    def reads(self, object_id: Hashable, index: int, keyframes: Collection[int]) -> set[int]:
+        """Return which keyframes are read when an object is looked for on a frame.
+
+        An object that is conditioned on these (and on those that `step` passes) just before
+        `step` is tracked exactly as if it had been conditioned on all keyframes before the first.
+
+        Args:
+            object_id: tracked already or not.
+            index: of the frame, which is no keyframe.
+            keyframes: all frames where a person says what the object is, conditioned or not.
+        """
+        memory = self._objects.get(object_id)
+        known = set(keyframes) if memory is None else {*keyframes, *memory.conditioning}
+        return self._reach.read(index, known) & set(keyframes)
+
+    def prepare(self, frame: npt.NDArray[np.uint8]) -> PreparedFrame:
         """Resize a frame as upstream's video loader does (PIL, bicubic), and normalise it.
+
+        Uses nothing of the network or of the objects: safe on any thread, at any time.
 
         Args:
             frame: uint8 HxWx3, RGB.
-
-        Returns:
-            1 x 3 x S x S float32 on the CPU. Uses nothing of the network: safe on any thread.
         """
         side = self._model.input_size
-        resized = np.asarray(Image.fromarray(frame).resize((side, side))) / 255.0
-        pixels = torch.from_numpy(resized).permute(2, 0, 1).float()
-        mean, std = (torch.tensor(values)[:, None, None] for values in (PIXEL_MEAN, PIXEL_STD))
-        return ((pixels - mean) / std)[None]
+        resized = np.asarray(Image.fromarray(frame).resize((side, side)))
+        channels = np.ascontiguousarray(resized.transpose(2, 0, 1))
+        mean, std = (
+            np.array(values, np.float32)[:, None, None] for values in (PIXEL_MEAN, PIXEL_STD)
+        )
+        normal = (channels / np.float32(255) - mean) / std
+        return PreparedFrame(torch.from_numpy(normal)[None], (frame.shape[0], frame.shape[1]))
 
     @torch.inference_mode()
-    def encode(self, frame: npt.NDArray[np.uint8]) -> EncodedFrame:
-        """Run the image encoder on a frame (uint8 HxWx3, RGB)."""
+    def encode(self, frame: PreparedFrame) -> EncodedFrame:
+        """Run the image encoder on what `prepare` of a tracker of this model gave."""
         network = self._model.network
         with self._model.arithmetic():
-            features = network.forward_image(self.prepare(frame).to(self._model.device))
+            features = network.forward_image(frame.pixels.to(self._model.device))
             _, maps, positions, sizes = network._prepare_backbone_features(features)
-        return EncodedFrame(maps, positions, sizes, (frame.shape[0], frame.shape[1]))
+        return EncodedFrame(maps, positions[-1], sizes, frame.image_size)
 
     @torch.inference_mode()
     def condition(
@@ -123,10 +197,13 @@ class VideoTracker:
     ) -> TrackedMask:
         """Prompt an object on a frame: by its mask, exactly, or by box and clicks.
 
+        On a frame where it was tracked, this corrects it. Box and clicks are read alone, without
+        what was found there before.
+
         Args:
             object_id: the caller's name for it.
             index: of the frame.
-            frame: encoded by this tracker.
+            frame: encoded by a tracker of this model.
             prompts: not empty; a mask is taken as it is, and then nothing else counts.
 
         Raises:
@@ -141,62 +218,94 @@ class VideoTracker:
                 else self._given(frame, prompts.mask)
             )
             # upstream remembers a prompted mask as people see it: from its small logits, binary
-            side = self._model.input_size
-            seen = F.interpolate(heads.low, (side, side), mode="bilinear", align_corners=False)
-            features = self._memorise(frame, seen, heads.scores, from_prompts=True)
-        memory = self._objects.get(object_id)
-        if memory is None:
-            memory = ObjectMemory(self._model.network, self._num_frames)
-            self._objects[object_id] = memory
-        memory.condition(index, FrameMemory(features, heads.pointers))
-        return _tracked(heads, 0)
+            [memory] = self._memorise(frame, self._enlarged(heads.low), heads, from_prompts=True)
+        self._memory(object_id).condition(index, memory)
+        [tracked] = _tracked(heads)
+        return tracked
 
     @torch.inference_mode()
-    def step(self, index: int, frame: EncodedFrame) -> dict[Hashable, TrackedMask]:
-        """Find all objects on a frame that follows in the tracker's direction.
+    def remember(
+        self,
+        object_id: Hashable,
+        index: int,
+        frame: EncodedFrame,
+        mask: npt.NDArray[np.bool_],
+    ) -> None:
+        """Take over a mask that was tracked earlier, when what was remembered then is lost.
+
+        It counts as tracked, not as prompted. A frame with a prompt stays as it is.
+
+        Args:
+            object_id: the caller's name for it.
+            index: of the frame; frames come in the order of the direction.
+            frame: encoded by a tracker of this model.
+            mask: bool HxW; empty if the object was not there.
+        """
+        if self.has(object_id) and index in self._objects[object_id].conditioning:
+            return
+        with self._model.arithmetic():
+            heads = self._given(frame, mask)
+            # from its small logits: their soft edges are more like those of a tracked mask
+            [memory] = self._memorise(frame, self._enlarged(heads.low), heads, from_prompts=False)
+        self._memory(object_id).remember(index, memory)
+
+    @torch.inference_mode()
+    def step(
+        self, index: int, frame: EncodedFrame, objects: Collection[Hashable] | None = None
+    ) -> dict[Hashable, TrackedMask]:
+        """Find objects on a frame that follows in the tracker's direction.
 
         Objects that were prompted on this very frame are left out: they have their mask.
+
+        Args:
+            index: of the frame.
+            frame: encoded by a tracker of this model.
+            objects: look only for these, as far as they are tracked; None: for all.
+
+        Raises:
+            ValueError: nothing is remembered of an object that could be read on this frame.
         """
-        groups: dict[tuple[int, int], list[tuple[Hashable, Recall]]] = defaultdict(list)
-        for object_id, memory in self._objects.items():
-            if index not in memory.conditioning:
-                recall = memory.recall(index, self._reverse)
-                groups[recall.shape].append((object_id, recall))
+        groups: dict[tuple[int, int], list[tuple[Hashable, ObjectMemory, Recall]]]
+        groups = defaultdict(list)
+        for object_id in self.objects if objects is None else objects:
+            memory = self._objects.get(object_id)
+            if memory is not None and index not in memory.conditioning:
+                recall = memory.recall(index)
+                if not recall.spatial:
+                    raise ValueError(
+                        f"Nothing is known of object {object_id!r} near frame {index}."
+                    )
+                groups[recall.shape].append((object_id, memory, recall))
         found: dict[Hashable, TrackedMask] = {}
         with self._model.arithmetic():
             for group in groups.values():
-                found |= self._track(index, frame, group)
+                names, memories, recalls = zip(*group, strict=True)
+                tracked, remembered = self._track(frame, list(recalls))
+                for memory, latest in zip(memories, remembered, strict=True):
+                    memory.remember(index, latest)
+                found |= zip(names, tracked, strict=True)
         return found
 
-    def forget(self, object_id: Hashable) -> None:
-        """Stop tracking an object."""
-        self._objects.pop(object_id, None)
+    def _memory(self, object_id: Hashable) -> ObjectMemory:
+        if object_id not in self._objects:
+            self._objects[object_id] = ObjectMemory(self._reach)
+        return self._objects[object_id]
 
     def _track(
-        self, index: int, frame: EncodedFrame, group: list[tuple[Hashable, Recall]]
-    ) -> dict[Hashable, TrackedMask]:
-        """Track objects whose memories are equally long, together."""
-        network, batch = self._model.network, len(group)
-        assert self._position_encoding is not None
-        longest = self._objects[group[0][0]].max_pointers
-        memory, places, pointer_tokens = attention_input(
-            network, [recall for _, recall in group], self._position_encoding, longest
-        )
-        fused = network.memory_attention(
+        self, frame: EncodedFrame, recalls: list[Recall]
+    ) -> tuple[list[TrackedMask], list[FrameMemory]]:
+        """Find objects whose memories are equally long, together."""
+        batch = len(recalls)
+        memory, places, pointer_tokens = self._layout.lay_out(recalls)
+        fused = self._model.network.memory_attention(
             curr=[frame.maps[-1].expand(-1, batch, -1)],
-            curr_pos=[frame.positions[-1].expand(-1, batch, -1)],
+            curr_pos=[frame.position.expand(-1, batch, -1)],
             memory=memory,
             memory_pos=places,
             num_obj_ptr_tokens=pointer_tokens,
         )
         heads = self._decode(frame, _as_map(fused, frame.sizes[-1]), None, multimask_clicks=0)
-        features = self._memorise(frame, heads.high, heads.scores, from_prompts=False)
-        for place, (object_id, _) in enumerate(group):
-            one = slice(place, place + 1)
-            self._objects[object_id].remember(
-                index, FrameMemory(features[one].clone(), heads.pointers[one].clone())
-            )
-        return {object_id: _tracked(heads, place) for place, (object_id, _) in enumerate(group)}
+        return _tracked(heads), self._memorise(frame, heads.high, heads, from_prompts=False)
 
     def _clicked(self, frame: EncodedFrame, prompts: Prompts) -> _Heads:
         """Decode box and clicks on a frame without any memory."""
@@ -243,21 +352,37 @@ class VideoTracker:
         return _Heads(low, high, pointers, scores, ious)
 
     def _memorise(
-        self, frame: EncodedFrame, masks: torch.Tensor, scores: torch.Tensor, from_prompts: bool
-    ) -> torch.Tensor:
-        """Run the memory encoder; B x M x H x W, rounded to bfloat16 as upstream stores it."""
+        self, frame: EncodedFrame, masks: torch.Tensor, heads: _Heads, from_prompts: bool
+    ) -> list[FrameMemory]:
+        """Run the memory encoder, and round to bfloat16 as upstream stores it.
+
+        Args:
+            frame: where the masks are.
+            masks: B x 1 x S x S logits.
+            heads: of the same B objects.
+            from_prompts: whether a person made the masks.
+        """
         batch = masks.shape[0]
-        features, encodings = self._model.network._encode_new_memory(
+        features, _ = self._model.network._encode_new_memory(
             current_vision_feats=[m.expand(-1, batch, -1) for m in frame.maps],
             feat_sizes=frame.sizes,
             pred_masks_high_res=masks,
-            object_score_logits=scores,
+            object_score_logits=heads.scores,
             is_mask_from_pts=from_prompts,
         )
-        if self._position_encoding is None:
-            self._position_encoding = encodings[-1][:1].clone()
-        remembered: torch.Tensor = features.to(torch.bfloat16)
-        return remembered
+        tokens = features.to(torch.bfloat16).flatten(2).transpose(1, 2)
+        # copies: an object that is kept must not keep the others of its batch
+        return [
+            FrameMemory(
+                tokens[place : place + 1].clone(memory_format=torch.contiguous_format),
+                heads.pointers[place : place + 1].clone(),
+            )
+            for place in range(batch)
+        ]
+
+    def _enlarged(self, low: torch.Tensor) -> torch.Tensor:
+        size = (self._model.input_size, self._model.input_size)
+        return F.interpolate(low, size, mode="bilinear", align_corners=False)
 
     @staticmethod
     def _fine_maps(frame: EncodedFrame, batch: int) -> list[torch.Tensor]:
@@ -270,9 +395,10 @@ def _as_map(tokens: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return tokens.permute(1, 2, 0).reshape(tokens.shape[1], tokens.shape[2], *size)
 
 
-def _tracked(heads: _Heads, place: int) -> TrackedMask:
-    return TrackedMask(
-        logits=heads.low[place].float(),
-        object_score=float(heads.scores[place]),
-        predicted_iou=float(heads.ious[place].max()),
-    )
+def _tracked(heads: _Heads) -> list[TrackedMask]:
+    # two transfers from the device for all objects, not two for each
+    scores, ious = heads.scores[:, 0].tolist(), heads.ious.amax(dim=1).tolist()
+    return [
+        TrackedMask(logits, score, iou)
+        for logits, score, iou in zip(heads.low.float(), scores, ious, strict=True)
+    ]

@@ -37,7 +37,13 @@ def others(state):
     return {key: value + 1 for key, value in state.items()}
 
 
-@pytest.mark.parametrize("name", CONFIG_NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.long] if "_l." in name or "b+" in name else [])
+        for name in CONFIG_NAMES
+    ],
+)
 def test_every_packaged_network_is_recognised_from_its_tensor_shapes(name):
     network = build_network(name)
     assert recognise(network.state_dict()) == name
