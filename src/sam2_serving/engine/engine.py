@@ -1,17 +1,20 @@
-"""Answers prompts on images: who may use the device when, what is remembered, what is dropped."""
+"""Segments images and tracks through videos: who may use the device when, what is remembered."""
 
 from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from sam2_serving.engine.automatic import AutomaticJob
 from sam2_serving.engine.cancel import CancelToken
 from sam2_serving.engine.embeddings import (
     EmbeddingKey,
@@ -22,9 +25,23 @@ from sam2_serving.engine.embeddings import (
 )
 from sam2_serving.engine.errors import Cancelled, EngineClosed
 from sam2_serving.engine.first_passes import FirstPasses
+from sam2_serving.engine.held_states import HeldStates
 from sam2_serving.engine.scheduler import Priority, Scheduler
-from sam2_serving.model import ImageEmbedding, Prompts, Refine, SegmentationModel, segment
+from sam2_serving.engine.tracking import Tracking
+from sam2_serving.engine.tracking_request import Frames, TrackingRequest
+from sam2_serving.engine.turns import DeviceTurns
+from sam2_serving.model import (
+    AutomaticSettings,
+    FoundMask,
+    ImageEmbedding,
+    Prompts,
+    Refine,
+    SegmentationModel,
+    segment,
+)
+from sam2_serving.model.automatic import Progress
 from sam2_serving.model.loading import free_cached_memory
+from sam2_serving.model.many import PROMPTS_AT_ONCE, form_of, segment_many
 
 
 @dataclass(frozen=True)
@@ -78,6 +95,7 @@ class Engine:
         *,
         store_bytes: int,
         host_store_bytes: int = 0,
+        held_bytes: int = 64 * 2**20,
         queue_limit: int = 256,
     ) -> None:
         """Start the device thread.
@@ -86,6 +104,7 @@ class Engine:
             model: from now on used by this engine only.
             store_bytes: budget of the embeddings on the device.
             host_store_bytes: budget of those that no longer fit there; of no use on a CPU.
+            held_bytes: budget of what ended tracking jobs leave for the next ones.
             queue_limit: units of work that may wait.
         """
         self.numeric_path = model.numeric_path
@@ -98,6 +117,8 @@ class Engine:
             transfer=lambda copy: self._scheduler.run(Priority.CLICK_ENCODE, copy),
         )
         self._first_passes = FirstPasses()
+        self._held_states = HeldStates(held_bytes)
+        self._trackings: WeakSet[Tracking] = WeakSet()
         self._closing = threading.Lock()
 
     def segment(
@@ -137,6 +158,93 @@ class Engine:
         except CancelledError as error:
             raise Cancelled("The request was given up.") from error
 
+    def segment_many(
+        self,
+        source: ImageSource,
+        prompts: Sequence[Prompts],
+        *,
+        refine: Refine = "two_pass",
+        cancel: CancelToken | None = None,
+    ) -> list[Segmentation]:
+        """Segment many objects of one image, several in one run of the decoder.
+
+        Args and errors as of `segment`; the answers are in the order of the prompts, and agree
+        with those of `segment` up to rounding.
+        """
+        if any(one.is_empty for one in prompts):
+            raise ValueError("There is nothing to segment: give a click, a box or a mask.")
+        key, job = self._key(source.key), object()
+        try:
+            embedding = self._store.get_or_make(
+                key, lambda: self._encode(source, cancel, Priority.MANY), cancel
+            )
+            order = sorted(range(len(prompts)), key=lambda at: form_of(prompts[at]))
+            units = [
+                order[at : at + PROMPTS_AT_ONCE] for at in range(0, len(order), PROMPTS_AT_ONCE)
+            ]
+            answers: dict[int, Segmentation] = {}
+            for unit in units:
+                asked = [prompts[at] for at in unit]
+                decode = partial(self._decode_many, embedding, asked, refine)
+                found = self._scheduler.run(Priority.MANY, decode, cancel, job)
+                answers |= zip(unit, found, strict=True)
+        except CancelledError as error:
+            raise Cancelled("The request was given up.") from error
+        return [answers[at] for at in range(len(prompts))]
+
+    def track(
+        self, request: TrackingRequest, frames: Frames, cancel: CancelToken | None = None
+    ) -> Tracking:
+        """Return a job that tracks objects while it is iterated over.
+
+        Args:
+            request: what to follow, and where.
+            frames: of the video.
+            cancel: ends the job within one unit of work.
+
+        Raises:
+            EngineClosed: the model was stopped.
+        """
+        turns = DeviceTurns(self._scheduler, Priority.TRACK, cancel or CancelToken())
+        tracking = Tracking(request, frames, self._open_model(), turns, self._held_states)
+        self._trackings.add(tracking)
+        return tracking
+
+    def find_all(
+        self,
+        source: ImageSource,
+        settings: AutomaticSettings,
+        *,
+        cancel: CancelToken | None = None,
+        progress: Progress | None = None,
+    ) -> Iterator[FoundMask]:
+        """Find everything in an image while the result is iterated over, on the caller's thread.
+
+        Args:
+            source: the image; its embedding is shared with clicks.
+            settings: what to ask and what to keep.
+            cancel: ends the search within one batch of points.
+            progress: told (batches of points done, all) after each.
+
+        Returns:
+            masks, as soon as their crop is through; see `sam2_serving.model.find_all`. Iterating
+            raises `Cancelled`, `EngineClosed` and whatever the source raises.
+
+        Raises:
+            EngineClosed: the model was stopped.
+        """
+        key, token = self._key(source.key), cancel or CancelToken()
+
+        def embed_whole(load: Callable[[], npt.NDArray[np.uint8]]) -> ImageEmbedding:
+            loaded = replace(source, load=load)
+            return self._store.get_or_make(
+                key, lambda: self._encode(loaded, token, Priority.MANY), token
+            )
+
+        turns = DeviceTurns(self._scheduler, Priority.AUTOMATIC, token)
+        job = AutomaticJob(self._open_model, settings, turns, source.load, embed_whole)
+        return job.find(progress)
+
     def stats(self) -> EngineStats:
         """Return what the engine holds and did."""
         return EngineStats(self._store.nbytes, self._store.counters, self._scheduler.depth())
@@ -147,6 +255,9 @@ class Engine:
             self._store.close()
             self._scheduler.close()
             self._first_passes = FirstPasses()
+            self._held_states.close()
+            for tracking in list(self._trackings):
+                tracking.release()
             if self._model is not None:
                 device = self._model.device
                 self._model = None
@@ -165,14 +276,31 @@ class Engine:
         model = self._open_model()
         return EmbeddingKey(model.fingerprint, model.input_size, model.dtype, image)
 
-    def _encode(self, source: ImageSource, cancel: CancelToken | None) -> ImageEmbedding:
+    def _encode(
+        self,
+        source: ImageSource,
+        cancel: CancelToken | None,
+        priority: Priority = Priority.CLICK_ENCODE,
+    ) -> ImageEmbedding:
         if cancel is not None and cancel.cancelled:
             raise CancelledError
         # Here and not on the device thread: a large image takes long to fetch and to resize.
-        prepared = self._open_model().prepare(source.load())
-        return self._scheduler.run(
-            Priority.CLICK_ENCODE, lambda: self._open_model().encode(prepared), cancel
-        )
+        # Nothing holds the model while the image is fetched, so a redeploy meanwhile frees its
+        # memory.
+        pixels = source.load()
+        prepared = self._open_model().prepare(pixels)
+        return self._scheduler.run(priority, lambda: self._open_model().encode(prepared), cancel)
+
+    def _decode_many(
+        self, embedding: ImageEmbedding, prompts: Sequence[Prompts], refine: Refine
+    ) -> list[Segmentation]:
+        model = self._open_model()
+        return [
+            Segmentation(
+                model.to_mask(one, embedding.image_size), one.predicted_iou, self.numeric_path
+            )
+            for one in segment_many(model, embedding, prompts, refine)
+        ]
 
     def _decode(
         self, key: EmbeddingKey, embedding: ImageEmbedding, prompts: Prompts, refine: Refine
