@@ -61,6 +61,40 @@ class ServerSettings(BaseSettings):
     platform_timeout_s: float = Field(
         20.0, gt=0, description="Time one call to the platform may take, seconds."
     )
+    max_inference_jobs: int = Field(
+        8, ge=1, description="Requests of /inference_*_async at once; more get a 503."
+    )
+    inference_results_mb: int = Field(
+        256, ge=8, description="Predictions that wait to be fetched, of all requests together, MiB."
+    )
+    image_url_hosts: list[str] = Field(
+        default_factory=list,
+        description="Hosts (host or host:port) that /inference_image_url may fetch from besides "
+        "the platform (JSON list).",
+    )
+    max_tracking_jobs: int = Field(8, ge=1, description="Videos tracked at once; more get a 503.")
+    tracking_results_mb: int = Field(
+        256, ge=8, description="Tracked figures that wait to be fetched, of all jobs together, MiB."
+    )
+    tracking_patience_s: float = Field(
+        60.0, gt=0, description="How long tracking puts up with a platform that fails, seconds."
+    )
+    use_keyframes: bool = Field(True, description="Default of the inference setting use_keyframes.")
+    max_cond_frames: int = Field(
+        4, ge=2, description="Default of the inference setting max_cond_frames."
+    )
+    polygon_tolerance: float = Field(
+        1.0, ge=0, le=100, description="Default of the inference setting polygon_tolerance, pixels."
+    )
+    review_tag: str = Field(
+        "needs review", description="Tag for doubtful frames of a video, if the project has it."
+    )
+    max_video_mb: int = Field(
+        2048, ge=0, description="Largest video that is fetched whole; 0: only single frames, MiB."
+    )
+    video_store_mb: int = Field(
+        8192, ge=1, description="Disk space of videos that were fetched whole, MiB."
+    )
     allowed_servers: list[str] = Field(
         default_factory=list,
         description="Platform addresses a request may name besides the configured one (JSON list).",

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from supervisely.app.exceptions import DialogWindowError
 from supervisely.app.fastapi import _MainServer
 from supervisely.app.widgets import Field, Switch
 from supervisely.nn.inference import Inference
@@ -15,20 +14,25 @@ from supervisely.nn.utils import RuntimeType
 from supervisely.sly_logger import logger
 
 from sam2_serving.app import environment, redaction
+from sam2_serving.app.batched import BatchedSmartTool, batched_router
 from sam2_serving.app.catalogue import Catalogue, ModelChoice
 from sam2_serving.app.deployment import Deployment, Served
 from sam2_serving.app.downloading import get_checkpoint
 from sam2_serving.app.edit_masks import EditMasks
 from sam2_serving.app.editing import Editing
 from sam2_serving.app.idle import IdleWatch
+from sam2_serving.app.inference import inference_router
+from sam2_serving.app.inference_tool import make_inference_tool
 from sam2_serving.app.media import MediaLibrary
-from sam2_serving.app.page import page_options
+from sam2_serving.app.page import page_options, told_on_page
 from sam2_serving.app.platform_api import PlatformClient
 from sam2_serving.app.reporting import AppError, BadRequest, DeployFailed
 from sam2_serving.app.sdk_app import OBJECT_CLASS, SdkApp
 from sam2_serving.app.serving import serving_router
 from sam2_serving.app.session import session_router
 from sam2_serving.app.smart_tool import SmartTool, smart_tool_router
+from sam2_serving.app.track_tool import make_track_tool
+from sam2_serving.app.tracking import tracking_router
 from sam2_serving.app.workers import Workers
 from sam2_serving.engine import Engine
 from sam2_serving.model import DeviceError, ModelError, available_devices, load_model
@@ -72,6 +76,7 @@ class SegmentAnything2(SdkApp):
         no_page = model is not None or not environment.has_serve_page()
         self._headless = no_page if headless is None else headless
         self._box_switch: Switch | None = None
+        self._sdk_stops: tuple[Callable[[Any], object], ...] = ()
         self._loaded: Served | None = None
         self._idle = IdleWatch(FREEZE_AFTER_S, self._freeze_model)
         redaction.install()
@@ -173,6 +178,10 @@ class SegmentAnything2(SdkApp):
         self._idle.touch()
         return self.deployment.ready_engine(self._wake)
 
+    def put_off_freezing(self) -> None:
+        """A job that began long ago still uses the model."""
+        self._idle.touch()
+
     def _wake(self, _: Served) -> Engine:
         params = self._deploy_params
         if params is None:
@@ -207,6 +216,8 @@ class SegmentAnything2(SdkApp):
         )
         self.gui.add_content_to_default_ui(field)
         self.gui.on_serve_callbacks = [self._serve_from_page]
+        self._sdk_stops = tuple(self.gui.on_change_model_callbacks)
+        self.gui.on_change_model_callbacks = [self._stop_from_page]
         super()._initialize_app_layout()
 
     # Serving
@@ -240,15 +251,28 @@ class SegmentAnything2(SdkApp):
         workers = Workers(waiting_limit=settings.queue_limit)
         tool = SmartTool(self, library, editing, servers)
         server.include_router(smart_tool_router(tool, workers))
+        server.include_router(batched_router(BatchedSmartTool(tool), workers))
+        inference = make_inference_tool(self, platform, library, settings, servers)
+        server.include_router(inference_router(inference, workers, settings.max_image_mb * 2**20))
+        track_tool = make_track_tool(self, platform, settings, servers)
+        server.include_router(tracking_router(track_tool, workers))
         server.include_router(session_router(self))
         server.include_router(serving_router(self, servers))
 
     # Deploying
 
-    def deploy(self, choice: ModelChoice, device: str) -> None:
+    def deploy(
+        self, choice: ModelChoice, device: str | None = None, *, from_page: bool = False
+    ) -> None:
         """Serve a model instead of what is served now; returns when it is ready.
 
-        The old model keeps answering until the new checkpoint's file is here.
+        The old model keeps answering until the new checkpoint's file is here. The Serve page shows
+        how it ended, before anybody else may load or stop a model.
+
+        Args:
+            choice: the model.
+            device: default: that of the settings.
+            from_page: the page's own button was pressed, so it shows a success by itself.
 
         Raises:
             BadRequest: there is no such device.
@@ -256,7 +280,7 @@ class SegmentAnything2(SdkApp):
             DeployFailed: the checkpoint could not be fetched or loaded.
             AppError: what the platform says about a file of its own.
         """
-        place = _place(device)
+        place = _place(device or self.settings.device)
         with self.deployment.loading(f"Loading {choice.name}"):
             bar = self.gui.download_progress if self.gui is not None else None
             params = choice.deploy_params(get_checkpoint(choice, self.deployment, bar), place)
@@ -265,19 +289,11 @@ class SegmentAnything2(SdkApp):
             try:
                 self._load_model_headless(**params)
             except Exception:
-                self.shutdown_model()
+                self._stop_and_show_it()
                 raise
+            if not from_page:
+                self._show_on_page()
         self._schedule_freeze_on_inactivity()
-
-    def deploy_from_api(self, choice: ModelChoice, device: str | None) -> None:
-        """Deploy for a client and show it, or that nothing is served, on the Serve page."""
-        try:
-            self.deploy(choice, device or self.settings.device)
-        except Exception:
-            if self.deployment.state == "failed":
-                self._show_nothing_served()
-            raise
-        self._show_on_page()
 
     def stop(self) -> None:
         """Stop serving.
@@ -286,8 +302,7 @@ class SegmentAnything2(SdkApp):
             Conflict: a model is being loaded.
         """
         with self.deployment.loading("Stopping"):
-            self.shutdown_model()
-            self._show_nothing_served()
+            self._stop_and_show_it()
 
     def devices(self) -> dict[str, str]:
         """Return {name: title} of the devices of this machine."""
@@ -310,7 +325,7 @@ class SegmentAnything2(SdkApp):
 
         def work() -> None:
             try:
-                self.deploy_from_api(choose(), device)
+                self.deploy(choose(), device)
             except AppError as error:
                 self.deployment.error = str(error)
                 logger.error("No model is served", extra={"reason": str(error)})
@@ -320,16 +335,28 @@ class SegmentAnything2(SdkApp):
     def _serve_from_page(self, gui: Any) -> None:
         try:
             params = gui.get_params_from_gui()
-            self.deploy(self.catalogue.again(params), params["device"] or "auto")
+            choice = self.catalogue.again(params)
+            self.deploy(choice, params["device"] or "auto", from_page=True)
         except (AppError, ValueError) as error:
             # The page's selectors raise ValueError if nothing was selected.
-            raise DialogWindowError("The model is not served", str(error)) from error
+            raise told_on_page("The model is not served", error) from error
 
-    def _show_nothing_served(self) -> None:
-        if self.gui is not None:
-            for callback in self.gui.on_change_model_callbacks:
-                callback(self.gui)
-            self.gui.change_model()
+    def _stop_from_page(self, gui: Any) -> None:
+        try:
+            with self.deployment.loading("Stopping"):
+                for stop in self._sdk_stops:
+                    stop(gui)
+        except AppError as error:
+            raise told_on_page("The model is not stopped", error) from error
+
+    def _stop_and_show_it(self) -> None:
+        """Give the memory back; only for who has the right to load."""
+        if self.gui is None:
+            self.shutdown_model()
+            return
+        for stop in self._sdk_stops:
+            stop(self.gui)
+        self.gui.change_model()
 
     def _show_on_page(self) -> None:
         if self.gui is not None:
@@ -349,7 +376,7 @@ class SegmentAnything2(SdkApp):
         """Do the SDK's "quick deploy", which would empty the folder of models first."""
         if (runtime or "torch").lower() not in ("torch", RuntimeType.PYTORCH.lower()):
             raise BadRequest("Only the runtime 'PyTorch' is supported.")
-        self.deploy(self.catalogue.named(model), device or self.settings.device)
+        self.deploy(self.catalogue.named(model), device)
         return self
 
     def _get_deploy_params_from_args(self) -> tuple[dict[str, Any], bool]:

@@ -126,6 +126,9 @@ class Deployment:
                 if served.engine is not None:
                     return served.engine
                 engine = wake(served)
+                if engine.numeric_path != served.numeric_path:
+                    engine.close()
+                    raise DeployFailed("its file is not the one that was deployed. Deploy it anew.")
                 self.served = replace(served, engine=engine)
                 return engine
         except Conflict as error:

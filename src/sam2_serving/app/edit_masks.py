@@ -11,9 +11,8 @@ import hashlib
 import json
 import os
 import threading
-import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -31,22 +30,20 @@ MAX_BYTES = 256 * 2**20
 
 @dataclass(frozen=True)
 class EditKey:
-    """Names an edit.
+    """Names what is edited, and by whom; a person edits a figure once at a time.
 
     Attributes:
         server: the platform.
         user: hash of the token.
         figure: the client's or the platform's key of the figure.
-        image: what is edited on: kind and id, without version and window, which may change while
-            a person works.
-        first_prompt: the click that the edit began with.
+        picture: what is edited on, without version and window, which may change while a person
+            works.
     """
 
     server: str
     user: str
     figure: str
-    image: str
-    first_prompt: str
+    picture: str
 
     @property
     def file_name(self) -> str:
@@ -72,20 +69,21 @@ class EditMasks:
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
 
-    def put(self, key: EditKey, mask: BoolMask) -> None:
-        """Keep the mask that an edit begins with, in place of an older one of the same key.
+    def put(self, key: EditKey, first_prompt: str, mask: BoolMask) -> None:
+        """Keep the mask that an edit begins with, in place of what an earlier edit began with.
 
         A disk that fails costs the edit's later clicks, not this one.
 
         Args:
-            key: which edit.
+            key: what is edited.
+            first_prompt: the click that the edit begins with.
             mask: bool HxW, not empty.
         """
         encoded = encode_bitmap(mask)
         assert encoded is not None, "an edit never begins with an empty mask"
         (x, y), bitmap = encoded
         kept = {
-            "began_ns": time.time_ns(),
+            "first_prompt": first_prompt,
             "height": mask.shape[0],
             "width": mask.shape[1],
             "x": x,
@@ -105,27 +103,31 @@ class EditMasks:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
 
-    def find(self, keys: Iterable[EditKey]) -> BoolMask | None:
-        """Return the mask of the edit that began last, or None if there is none."""
-        found = [one for one in map(self._read, keys) if one is not None]
-        return max(found, key=lambda one: one[0])[1] if found else None
+    def forget(self, key: EditKey) -> None:
+        """Keep nothing of earlier edits, whatever becomes of the one that begins now."""
+        try:
+            (self._folder / key.file_name).unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("An edit's mask cannot be removed", extra={"error": repr(error)})
 
-    def _read(self, key: EditKey) -> tuple[int, BoolMask] | None:
+    def find(self, key: EditKey, first_prompts: Collection[str]) -> BoolMask | None:
+        """Return the mask of the edit that began with one of these clicks, or None."""
         file = self._folder / key.file_name
         try:
             kept = json.loads(file.read_text())
+            if kept["first_prompt"] not in first_prompts:
+                return None
             mask = np.zeros((kept["height"], kept["width"]), bool)
             tight = decode_bitmap(kept["bitmap"])
             rows, columns = tight.shape
             mask[kept["y"] : kept["y"] + rows, kept["x"] : kept["x"] + columns] = tight
-            began_ns = int(kept["began_ns"])
             os.utime(file)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
             logger.warning("An edit's mask cannot be read", extra={"error": repr(error)})
             return None
-        return began_ns, mask
+        return mask
 
     def _make_room(self, newest: Path) -> None:
         files = [(one.stat(), Path(one.path)) for one in os.scandir(self._folder)]

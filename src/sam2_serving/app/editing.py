@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sam2_serving.app.edit_masks import BoolMask, EditKey, EditMasks
@@ -26,6 +30,30 @@ class Editing:
         self._masks = masks
         self._platform = platform
         self._max_pixels = max_pixels
+        self._changed = threading.Condition()
+        self._starting: Counter[EditKey] = Counter()
+
+    @contextmanager
+    def start(self, caller: Caller, context: SmartToolContext) -> Iterator[None]:
+        """Hold later clicks back until the first request of an edit has its mask, or has failed.
+
+        What an earlier edit of the figure began with is forgotten first: if this request fails, a
+        later click gets an error and not the mask of then.
+        """
+        key = _edit_key(caller, context)
+        if key is None:
+            yield
+            return
+        with self._changed:
+            self._starting[key] += 1
+        try:
+            self._masks.forget(key)
+            yield
+        finally:
+            with self._changed:
+                self._starting[key] -= 1
+                self._starting += Counter()  # drops what is at zero
+                self._changed.notify_all()
 
     def first_mask(self, caller: Caller, context: SmartToolContext, media: Media) -> BoolMask:
         """Return the mask that the edit began with, bool HxW of the image's own pixels.
@@ -48,7 +76,7 @@ class Editing:
         elif context.init_figure:
             mask = self._fetched(caller, context, size)
         else:
-            known = self._masks.find(_edit_keys(caller, context, media))
+            known = self._remembered(caller, context)
             if known is not None and known.shape == (size[1], size[0]):
                 return known
             if not _is_fetchable(context) or context.local_figure_id is not None:
@@ -60,10 +88,18 @@ class Editing:
             raise BadRequest(
                 "The figure to edit has no pixel inside the image: draw the object anew."
             )
-        keys = _edit_keys(caller, context, media)
-        if keys:
-            self._masks.put(keys[0], mask)
+        key = _edit_key(caller, context)
+        if key is not None:
+            self._masks.put(key, _first_prompts(context)[0], mask)
         return mask
+
+    def _remembered(self, caller: Caller, context: SmartToolContext) -> BoolMask | None:
+        key = _edit_key(caller, context)
+        if key is None:
+            return None
+        with self._changed:
+            self._changed.wait_for(lambda: key not in self._starting)
+        return self._masks.find(key, _first_prompts(context))
 
     def _inline(self, mask: FigureMask, size: tuple[int, int]) -> BoolMask:
         return place_bitmap(mask.data, (mask.origin.x, mask.origin.y), size, self._max_pixels)
@@ -96,24 +132,23 @@ def _figure_in(answer: dict[str, Any], context: SmartToolContext) -> dict[str, A
     )
 
 
-def _edit_keys(caller: Caller, context: SmartToolContext, media: Media) -> list[EditKey]:
-    """Return the keys that this request's edit may have, the likeliest first.
+def _edit_key(caller: Caller, context: SmartToolContext) -> EditKey | None:
+    figure = context.figure_key
+    if figure is None:
+        return None
+    return EditKey(caller.server, caller.token_hash, figure, context.picture)
+
+
+def _first_prompts(context: SmartToolContext) -> list[str]:
+    """Return what this request's edit may have begun with, the likeliest first.
 
     The wire does not tell which click was the first one: it is the first positive or the first
     negative one, or the edit began with none.
     """
-    figure = context.figure_key
-    if figure is None:
-        return []
-    image = media.source.key
-    firsts = [
+    return [
         *(_prompt("+", click) for click in context.positive[:1]),
         *(_prompt("-", click) for click in context.negative[:1]),
         "none",
-    ]
-    return [
-        EditKey(image.server, caller.token_hash, figure, f"{image.kind} {image.id}", first)
-        for first in firsts
     ]
 
 

@@ -14,7 +14,7 @@ from sam2_serving.app.platform_api import Caller, PlatformClient
 from sam2_serving.app.reporting import BadRequest, MediaTooLarge
 from sam2_serving.app.requests import SmartToolContext
 from sam2_serving.app.single_flight import SingleFlight
-from sam2_serving.app.sources import Source, Sources
+from sam2_serving.app.sources import ImageInfo, Source, Sources
 from sam2_serving.engine import ImageKey, ImageSource
 from sam2_serving.images import decode_image
 
@@ -28,12 +28,18 @@ class Media:
 
     Attributes:
         source: what the engine needs.
+        image: what the platform says of it, if it is an image.
     """
 
     def __init__(
-        self, source: ImageSource, stated_size: Size | None, measure: Callable[[], Size]
+        self,
+        source: ImageSource,
+        stated_size: Size | None,
+        measure: Callable[[], Size],
+        image: ImageInfo | None = None,
     ) -> None:
         self.source = source
+        self.image = image
         self._stated_size = stated_size
         self._measure = measure
 
@@ -145,4 +151,4 @@ class MediaLibrary:
         def load() -> npt.NDArray[np.uint8]:
             return held.pop() if held else decode()
 
-        return Media(ImageSource(source.key, load), source.size, measure)
+        return Media(ImageSource(source.key, load), source.size, measure, source.image)

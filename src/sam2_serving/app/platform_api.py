@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +39,7 @@ from sam2_serving.app.requests import VolumeSlice
 TRIES = 2
 PAUSE_S = 0.3
 MAX_JSON_BYTES = 16 * 1024 * 1024
+MAX_REFUSAL_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ class PlatformClient:
             AppError: as `image_info`.
         """
         what = f"image {image_id}"
-        return self._call(caller, "images.download", {"id": image_id}, what, max_bytes).content
+        return self.call(caller, "images.download", {"id": image_id}, what, max_bytes).content
 
     def image_bytes_by_hash(self, caller: Caller, image_hash: str, max_bytes: int) -> bytes:
         """Return the file of an image named by its hash (`images.bulk.download-by-hash`).
@@ -144,14 +146,14 @@ class PlatformClient:
             AppError: as `image_bytes`.
         """
         route, what = "images.bulk.download-by-hash", "image of this hash"
-        answer = self._call(caller, route, {"hashes": [image_hash]}, what, max_bytes)
+        answer = self.call(caller, route, {"hashes": [image_hash]}, what, max_bytes)
         return _only_part(answer, image_hash)
 
     def frame_bytes(self, caller: Caller, video_id: int, frame: int, max_bytes: int) -> bytes:
         """Return a frame as a picture file (`videos.download-frame`); raises as `image_bytes`."""
         body = {"videoId": video_id, "frame": frame}
         what = f"frame {frame} of video {video_id}"
-        return self._call(caller, "videos.download-frame", body, what, max_bytes).content
+        return self.call(caller, "videos.download-frame", body, what, max_bytes).content
 
     def slice_bytes(self, caller: Caller, slice: VolumeSlice, max_bytes: int) -> bytes:
         """Return a slice as a picture (`volumes.slices.images.download`); raises as `image_bytes`.
@@ -166,7 +168,7 @@ class PlatformClient:
             "windowWidth": slice.window_width,
         }
         what = f"slice {slice.slice_index} of volume {slice.volume_id}"
-        return self._call(caller, "volumes.slices.images.download", body, what, max_bytes).content
+        return self.call(caller, "volumes.slices.images.download", body, what, max_bytes).content
 
     def photo_bytes(self, caller: Caller, photo_id: int, max_bytes: int) -> bytes:
         """Return a photo of a point cloud (`point-clouds.images.download`).
@@ -174,17 +176,17 @@ class PlatformClient:
         Raises as `image_bytes`.
         """
         route, what = "point-clouds.images.download", f"photo {photo_id}"
-        return self._call(caller, route, {"id": photo_id}, what, max_bytes).content
+        return self.call(caller, route, {"id": photo_id}, what, max_bytes).content
 
     def team_file_list(self, caller: Caller, team_id: int, path: str) -> bytes:
         """Return the Team Files whose path begins with `path` (`file-storage.list`), as JSON."""
         body = {"teamId": team_id, "path": path, "recursive": True}
-        return self._call(caller, "file-storage.list", body, "Team Files", MAX_JSON_BYTES).content
+        return self.call(caller, "file-storage.list", body, "Team Files", MAX_JSON_BYTES).content
 
     def _record(
         self, caller: Caller, route: str, body: dict[str, Any], what: str
     ) -> dict[str, Any]:
-        answer = self._call(caller, route, body, what, MAX_JSON_BYTES)
+        answer = self.call(caller, route, body, what, MAX_JSON_BYTES)
         try:
             info = json.loads(answer.content)
         except (ValueError, RecursionError):
@@ -193,15 +195,30 @@ class PlatformClient:
             raise PlatformUnavailable(f"The platform's answer about {what} makes no sense.")
         return info
 
-    def _call(
-        self, caller: Caller, route: str, body: dict[str, Any], what: str, max_bytes: int
+    def call(
+        self,
+        caller: Caller,
+        route: str,
+        body: dict[str, Any],
+        what: str,
+        max_bytes: int,
+        tries: int = TRIES,
     ) -> Answer:
-        """Call a route that is safe to repeat: once more if the platform fails, not if it says no.
+        """Call a route; again if the platform fails, not if it says no.
 
-        Both tries share one deadline.
+        Args:
+            caller: whose token is sent.
+            route: of the public API.
+            body: JSON.
+            what: names what is asked for in a refusal.
+            max_bytes: of the answer.
+            tries: they share one deadline; 1 for a route that is not safe to repeat.
+
+        Raises:
+            AppError: what the platform says, or that it says nothing usable.
         """
         deadline = time.monotonic() + self._timeout_s
-        for attempt in range(1, TRIES + 1):
+        for attempt in range(1, tries + 1):
             try:
                 return self._try(caller, route, body, what, max_bytes, deadline)
             except PlatformUnavailable as problem:
@@ -209,10 +226,29 @@ class PlatformClient:
                     "Platform call failed",
                     extra={"route": route, "attempt": attempt, "error": str(problem)},
                 )
-                if attempt == TRIES or time.monotonic() + PAUSE_S >= deadline:
+                if attempt == tries or time.monotonic() + PAUSE_S >= deadline:
                     raise
                 time.sleep(PAUSE_S)
         raise AssertionError("unreachable")
+
+    def stream(
+        self, caller: Caller, route: str, body: dict[str, Any], what: str
+    ) -> Iterator[bytes]:
+        """Yield the bytes of a large answer; each read has a time-out, the whole has none.
+
+        Raises:
+            AppError: what the platform says, or that it says nothing usable.
+        """
+        url = f"{api_root(caller.server)}/v3/{route}"
+        try:
+            with self._client.stream("POST", url, json=body, headers=headers(caller)) as response:
+                if response.status_code != 200:
+                    raise refusal(response.status_code, what)
+                yield from response.iter_bytes()
+        except httpx.TimeoutException as error:
+            raise _too_slow() from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise PlatformUnavailable(f"The file of {what} broke off.") from error
 
     def _try(
         self,
@@ -227,6 +263,7 @@ class PlatformClient:
         try:
             with self._client.stream("POST", url, json=body, headers=headers(caller)) as response:
                 if response.status_code != 200:
+                    _log_refusal(route, response, deadline)
                     raise refusal(response.status_code, what)
                 content = _read(response, what, max_bytes, deadline)
                 return Answer(content, response.headers.get("content-type", ""))
@@ -265,6 +302,22 @@ def _read(response: httpx.Response, what: str, max_bytes: int, deadline: float) 
         if time.monotonic() > deadline:
             raise _too_slow()
     return bytes(received)
+
+
+def _log_refusal(route: str, response: httpx.Response, deadline: float) -> None:
+    """Keep the platform's own words for those who look for the cause."""
+    try:
+        words = _read(response, "refusal", MAX_REFUSAL_BYTES, deadline)
+    except (AppError, httpx.HTTPError):
+        words = b""
+    logger.warning(
+        "The platform refuses",
+        extra={
+            "route": route,
+            "status": response.status_code,
+            "answer": words.decode(errors="replace")[:500],
+        },
+    )
 
 
 def _only_part(answer: Answer, name: str) -> bytes:

@@ -10,10 +10,11 @@ import math
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from fastapi import HTTPException, Request, Response
+from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from supervisely.sly_logger import logger
 
 from sam2_serving.engine import Busy, Cancelled, EngineClosed
@@ -44,6 +45,12 @@ class UnsupportedSource(AppError):
 
 class UnsupportedGeometry(AppError):
     """The figure to edit has no area, or cannot be read."""
+
+    status = 422
+
+
+class NothingToTrack(AppError):
+    """None of the figures can be tracked."""
 
     status = 422
 

@@ -6,7 +6,6 @@ wrong kind is an error that names it. The fields are those of the platform's con
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -34,7 +33,7 @@ MAX_MASK_TEXT = 64 * 1024 * 1024
 def _whole_number(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("must be a whole number")
-    if not math.isfinite(value) or value != int(value):
+    if isinstance(value, float) and not value.is_integer():
         raise ValueError("must be a whole number")
     return int(value)
 
@@ -167,6 +166,25 @@ class SmartToolContext(Part):
         if self.local_figure_id is not None:
             return f"local {self.local_figure_id}"
         return None if self.figure_id is None else f"id {self.figure_id}"
+
+    @property
+    def picture(self) -> str:
+        """What the picture is called, whatever its version and window; empty if none is named.
+
+        If several are named, the one that `MediaLibrary` finds.
+        """
+        match self:
+            case SmartToolContext(image_id=int(id)):
+                return f"image {id}"
+            case SmartToolContext(image_hash=str(hash)):
+                return f"hash {hash}"
+            case SmartToolContext(volume=VolumeSlice() as slice):
+                return f"slice {slice.volume_id}/{slice.normal.axis}/{slice.slice_index}"
+            case SmartToolContext(video=VideoFrame() as frame):
+                return f"frame {frame.video_id}/{frame.frame_index}"
+            case SmartToolContext(pcd_related_image_id=int(id)):
+                return f"photo {id}"
+        return ""
 
     @property
     def starts_edit(self) -> bool:

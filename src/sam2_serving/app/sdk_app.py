@@ -62,9 +62,10 @@ class SdkApp(PromptableSegmentation):  # type: ignore[misc]
         info: dict[str, Any] = super().get_info()
         return info | {
             "app_name": os.environ.get("APP_NAME", APP_NAME),
-            "videos_support": False,
-            "async_video_inference_support": False,
-            "async_image_inference_support": False,
+            "videos_support": True,
+            "async_video_inference_support": True,
+            "async_image_inference_support": True,
+            "batch_inference_support": True,
             "tracking_algorithms": [],
         }
 

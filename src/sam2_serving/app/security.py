@@ -50,35 +50,38 @@ _CLOSED_OUTSIDE_THE_PLATFORM = frozenset({"/sly/shutdown"})
 _SESSION_INFO = "/sly/session-info"
 _QUIET = frozenset({"/livez", "/readyz", "/is_alive", "/is_ready", "/is_running", "/health"})
 _SMART_TOOL = "/smart_segmentation"
-_LARGE_BODIES = frozenset({_SMART_TOOL})
+_LARGE_BODIES = frozenset(
+    {
+        _SMART_TOOL,
+        "/smart_segmentation_batch",
+        "/smart_segmentation_batched",
+        "/track_async",
+        "/track_stream",
+        "/track-api",
+        "/inference_image_id",
+        "/inference_image_id_async",
+        "/inference_batch_ids",
+        "/inference_batch_ids_async",
+        "/inference_image_url",
+        "/inference_video_id",
+        "/inference_video_id_async",
+        "/inference_project_id_async",
+    }
+)
 """Routes whose JSON may hold a mask."""
+_FORMS = frozenset(
+    {"/track-api-files", "/inference_image", "/inference_batch", "/inference_batch_async"}
+)
+"""Routes that take files."""
 _MAX_SMALL_BODY = 2 * 2**20
 _LONG_TO_PARSE = 256 * 2**10
 """Larger bodies are parsed beside the event loop."""
 
 NOT_SERVED_YET = frozenset(
     {
-        "/inference_image_id",
-        "/inference_image_id_async",
-        "/inference_batch_ids",
-        "/inference_batch_ids_async",
-        "/inference_image",
-        "/inference_batch",
-        "/inference_batch_async",
-        "/inference_image_url",
-        "/inference_video_id",
-        "/inference_video_id_async",
         "/inference_video_async",
-        "/inference_project_id_async",
         "/tracking_by_detection",
         "/run_speedtest",
-        "/get_inference_progress",
-        "/pop_inference_results",
-        "/get_inference_result",
-        "/get_inference_status",
-        "/get_preparing_progress",
-        "/stop_inference",
-        "/clear_inference_request",
         "/smart_cache",
         "/smart_cache_files",
     }
@@ -155,7 +158,8 @@ class Guard:
         if exchange.scope["method"] not in ("POST", "PUT", "PATCH"):
             # the SDK would read and use a body whatever the method
             return exchange.replay(b"", receive, content_type=None)
-        if not exchange.is_json and not exchange.is_api_call:
+        is_call = exchange.is_api_call and exchange.path not in _FORMS
+        if not exchange.is_json and not is_call:
             return _Counted(receive, limit)
         body = await _read(receive, limit)
         if not exchange.is_json and body:

@@ -82,7 +82,7 @@ class ServingApp(Protocol):
     def devices(self) -> dict[str, str]:
         """Return {name: title} of this machine's devices."""
 
-    def deploy_from_api(self, choice: ModelChoice, device: str | None) -> None:
+    def deploy(self, choice: ModelChoice, device: str | None) -> None:
         """Serve a model; returns when it is ready."""
 
     def stop(self) -> None:
@@ -105,7 +105,7 @@ def serving_router(app: ServingApp, servers: ServerPolicy) -> APIRouter:
         params = body.state.deploy_params
         if params.runtime not in (None, RuntimeType.PYTORCH):
             raise UnsupportedSource("Only the runtime 'PyTorch' is supported.")
-        app.deploy_from_api(_choice_in(body, app, servers), params.device)
+        app.deploy(_choice_in(body, app, servers), params.device)
         return DeployResult()
 
     @router.post("/stop_model")

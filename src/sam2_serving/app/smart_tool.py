@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -12,7 +13,7 @@ from pydantic import BaseModel
 from sam2_serving.app.addresses import ServerPolicy
 from sam2_serving.app.edit_masks import BoolMask
 from sam2_serving.app.editing import Editing
-from sam2_serving.app.media import MediaLibrary
+from sam2_serving.app.media import Media, MediaLibrary
 from sam2_serving.app.platform_api import caller_of
 from sam2_serving.app.reporting import (
     BadRequest,
@@ -21,9 +22,9 @@ from sam2_serving.app.reporting import (
 )
 from sam2_serving.app.requests import SmartToolContext, SmartToolRequest
 from sam2_serving.app.workers import Workers
-from sam2_serving.engine import CancelToken, Engine, EngineClosed
+from sam2_serving.engine import CancelToken, Engine, EngineClosed, Segmentation
 from sam2_serving.masks import Box, encode_bitmap
-from sam2_serving.model import Point, Prompts
+from sam2_serving.model import Point, Prompts, Refine
 
 
 class Pixel(BaseModel):
@@ -87,6 +88,20 @@ def smart_tool_router(tool: SmartTool, workers: Workers) -> APIRouter:
 
 
 @dataclass(frozen=True)
+class Question:
+    """What one request asks of the model."""
+
+    context: SmartToolContext
+    media: Media
+    prompts: Prompts
+    refine: Refine
+
+    def answer(self, result: Segmentation) -> SmartToolAnswer:
+        """Shape the model's answer."""
+        return _answer(result.mask, self.context, result.numeric_path)
+
+
+@dataclass(frozen=True)
 class SmartTool:
     """Answers clicks. Thread-safe."""
 
@@ -97,31 +112,50 @@ class SmartTool:
 
     def segment(self, body: SmartToolRequest, cancel: CancelToken) -> SmartToolAnswer:
         """Answer one request; blocks."""
+        asked = self.understand(body)
+        if isinstance(asked, SmartToolAnswer):
+            return asked
+        refine = asked.refine
+        engine = self.served.ready_engine()
+        try:
+            result = engine.segment(asked.media.source, asked.prompts, refine=refine, cancel=cancel)
+        except EngineClosed:
+            # The model was frozen or replaced meanwhile: the one that serves now answers.
+            engine = self.served.ready_engine()
+            result = engine.segment(asked.media.source, asked.prompts, refine=refine, cancel=cancel)
+        return asked.answer(result)
+
+    def understand(self, body: SmartToolRequest) -> Question | SmartToolAnswer:
+        """Return what the model is asked, or the answer if it need not be asked.
+
+        Raises:
+            AppError: the request makes no sense, or the platform does not give what it names.
+        """
         context, settings, served = body.context, body.state.settings, self.served
-        engine = served.ready_engine()
-        nothing = SmartToolAnswer(numeric_path=engine.numeric_path)
         use_box = served.use_box if settings.use_box is None else settings.use_box
-        if not context.starts_edit and _asks_nothing(context, use_box):
-            return nothing
-        caller = caller_of(body.server_address, body.api_token, self.servers)
-        media = self.library.find(caller, context)
-        size = media.size()
-        _check_clicks(context, size)
-        edited = self.editing.first_mask(caller, context, media) if context.edits else None
+        with self._start_of(body):
+            engine = served.ready_engine()
+            nothing = SmartToolAnswer(numeric_path=engine.numeric_path)
+            if not context.starts_edit and _asks_nothing(context, use_box):
+                return nothing
+            caller = caller_of(body.server_address, body.api_token, self.servers)
+            media = self.library.find(caller, context)
+            size = media.size()
+            _check_clicks(context, size)
+            edited = self.editing.first_mask(caller, context, media) if context.edits else None
         if edited is not None and not context.clicks:
             # Nobody has asked for a change yet: the figure stays as it is.
             return _answer(edited, context, engine.numeric_path)
         prompts = prompts_of(context, size, use_box, edited)
         if prompts.is_empty or _click_outside_crop(context):
             return nothing
-        refine = settings.refine or served.refine
-        try:
-            result = engine.segment(media.source, prompts, refine=refine, cancel=cancel)
-        except EngineClosed:
-            # The model was frozen or replaced meanwhile: the one that serves now answers.
-            engine = served.ready_engine()
-            result = engine.segment(media.source, prompts, refine=refine, cancel=cancel)
-        return _answer(result.mask, context, result.numeric_path)
+        return Question(context, media, prompts, settings.refine or served.refine)
+
+    def _start_of(self, body: SmartToolRequest) -> AbstractContextManager[None]:
+        if not body.context.starts_edit:
+            return nullcontext()
+        caller = caller_of(body.server_address, body.api_token, self.servers)
+        return self.editing.start(caller, body.context)
 
 
 def _answer(mask: BoolMask, context: SmartToolContext, numeric_path: str) -> SmartToolAnswer:

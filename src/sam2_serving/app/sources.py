@@ -22,6 +22,15 @@ from sam2_serving.engine import ImageKey
 
 
 @dataclass(frozen=True)
+class ImageInfo(MediaInfo):
+    """An image: its name and where it is, as far as the platform says."""
+
+    name: str | None = None
+    dataset_id: int | None = None
+    project_id: int | None = None
+
+
+@dataclass(frozen=True)
 class Source:
     """A picture that the caller may see.
 
@@ -29,11 +38,13 @@ class Source:
         key: what pixels they are.
         download: fetches the file.
         size: (width, height) that the platform states, in pixels; None if it states none.
+        image: what else the platform says, if it is an image.
     """
 
     key: ImageKey
     download: Callable[[], bytes]
     size: tuple[int, int] | None = None
+    image: ImageInfo | None = None
 
 
 @dataclass(frozen=True)
@@ -68,9 +79,16 @@ class Sources:
     def image(self, caller: Caller, image_id: int) -> Source:
         """Return an image by its id."""
 
-        def ask() -> MediaInfo:
+        def ask() -> ImageInfo:
             info = self._platform.image_info(caller, image_id)
-            return MediaInfo(_version(info), _size(info))
+            name = info.get("name")
+            return ImageInfo(
+                _version(info),
+                _size(info),
+                name if isinstance(name, str) else None,
+                _count(info.get("datasetId")),
+                _count(info.get("projectId")),
+            )
 
         info = self._permissions.info(caller, "image", str(image_id), ask)
         key = ImageKey("image", caller.server, str(image_id), info.version)
@@ -78,6 +96,7 @@ class Sources:
             key,
             lambda: self._platform.image_bytes(caller, image_id, self._max_bytes),
             info.size,
+            info,
         )
 
     def image_by_hash(self, caller: Caller, image_hash: str) -> Source:

@@ -10,6 +10,7 @@ import yaml
 
 from sam2_serving.app.app import SegmentAnything2
 from sam2_serving.app.sdk_app import APP_NAME
+from sam2_serving.app.track_figures import TRACKED_SHAPES
 from sam2_serving.pretrained import REPOSITORY, pretrained_models
 
 SERVE = REPOSITORY / "serve"
@@ -36,6 +37,7 @@ def test_manifest_says_what_the_platform_looks_for(config: dict[str, Any]) -> No
     assert tags <= set(config["session_tags"])
     assert "scalable" not in config["session_tags"], "a request may depend on one replica's memory"
     assert config["can_disable_bbox"] is True
+    assert tuple(config["allowed_shapes"]) == TRACKED_SHAPES
     assert config["gpu"] == "preferred"
     assert (config["type"], config["version"], config["port"]) == ("app", "2.0.0", 8000)
 
@@ -43,7 +45,10 @@ def test_manifest_says_what_the_platform_looks_for(config: dict[str, Any]) -> No
 def test_settings_have_every_name_that_clients_use() -> None:
     text = (SERVE / "inference_settings.yaml").read_text()
     settings = yaml.safe_load(text)
-    assert set(settings) == CLIENT_SETTINGS | {"use_box", "refine"}
+    ours = {"use_box", "refine", "use_keyframes", "max_cond_frames", "polygon_tolerance"}
+    ours |= {"init_mask", "inference_mode", "sliding_window_params", "output_geometry"}
+    ours |= {"largest_only", "hole_area", "island_area", "keep_clicked"}
+    assert set(settings) == CLIENT_SETTINGS | ours
     assert settings["mode"] == "raw"
     assert settings["replace_masks"] is False
     assert "None" not in settings.values()

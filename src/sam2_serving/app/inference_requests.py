@@ -1,0 +1,174 @@
+"""What clients send to the `/inference_*` routes (contract, section 2.2)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictStr,
+    field_validator,
+    model_validator,
+)
+
+from sam2_serving.app.requests import Identifier, Number, Part, WholeNumber
+from sam2_serving.app.tracking_requests import Direction, FrameCount, FrameNumber
+
+MAX_IMAGES = 100_000
+MAX_ADDRESS = 4096
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+def _known_by(*names: str) -> AliasChoices:
+    return AliasChoices(*names)
+
+
+class InferenceState(Part):
+    """What every request may say."""
+
+    settings: dict[str, Any] = Field(default_factory=dict)
+    rectangle: Any = None
+    upload_mode: Literal["create", "append", "replace", "iou_merge"] | None = None
+    output_project_id: Identifier | None = None
+    model_prediction_suffix: Annotated[StrictStr, Field(max_length=64)] | None = None
+    iou_merge_threshold: Annotated[Number, Field(gt=0, le=1)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {key: one for key, one in value.items() if one is not None}
+
+
+class ImageState(InferenceState):
+    """The state of `/inference_image_id`."""
+
+    image_id: Identifier = Field(validation_alias=_known_by("image_id", "imageId"))
+
+
+class ImagesState(InferenceState):
+    """The state of `/inference_batch_ids`."""
+
+    image_ids: Annotated[
+        list[Identifier], Field(max_length=MAX_IMAGES), BeforeValidator(_listed)
+    ] = Field(
+        validation_alias=_known_by(
+            "batch_ids", "image_ids", "images_ids", "imageIds", "image_id", "imageId"
+        )
+    )
+
+
+class UrlState(InferenceState):
+    """The state of `/inference_image_url`."""
+
+    image_url: Annotated[StrictStr, Field(max_length=MAX_ADDRESS)]
+
+
+class VideoState(InferenceState):
+    """The state of `/inference_video_id`: `count`, or else `end` (exclusive), or else `duration`.
+
+    Attributes:
+        duration: seconds.
+    """
+
+    video_id: Identifier = Field(validation_alias=_known_by("videoId", "video_id"))
+    start: FrameNumber = Field(
+        0, validation_alias=_known_by("startFrameIndex", "start_frame_index", "start_frame")
+    )
+    count: FrameCount | None = Field(
+        None, validation_alias=_known_by("framesCount", "frames_count", "num_frames")
+    )
+    end: FrameNumber | None = Field(
+        None, validation_alias=_known_by("endFrameIndex", "end_frame_index", "end_frame")
+    )
+    duration: Annotated[Number, Field(gt=0)] | None = None
+    stride: Annotated[WholeNumber, Field(ge=1)] = Field(
+        1, validation_alias=_known_by("stride", "step")
+    )
+    direction: Direction = Field(
+        "forward", validation_alias=_known_by("direction", "framesDirection")
+    )
+    tracker: Any = None
+
+
+class ProjectState(InferenceState):
+    """The state of `/inference_project_id_async`."""
+
+    project_id: Identifier = Field(validation_alias=_known_by("projectId", "project_id"))
+    dataset_ids: Annotated[list[Identifier], Field(max_length=MAX_IMAGES)] | None = Field(
+        None, validation_alias=_known_by("dataset_ids", "datasetIds")
+    )
+
+
+class JobState(Part):
+    """The state of a request about one that was started."""
+
+    inference_request_uuid: Annotated[StrictStr, Field(max_length=64)] | None = None
+
+
+class Asked(BaseModel):
+    """The envelope; some clients put the token into the context, the envelope's own one wins."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    api_token: StrictStr | None = None
+    server_address: StrictStr | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _token_in_the_context(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or value.get("api_token") is not None:
+            return value
+        context = value.get("context")
+        if isinstance(context, dict) and context.get("apiToken") is not None:
+            return {**value, "api_token": context["apiToken"]}
+        return value
+
+    @field_validator("state", mode="before", check_fields=False)
+    @classmethod
+    def _null_is_empty(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+
+class ImageRequest(Asked):
+    """The body of `/inference_image_id`."""
+
+    state: ImageState
+
+
+class ImagesRequest(Asked):
+    """The body of `/inference_batch_ids`."""
+
+    state: ImagesState
+
+
+class UrlRequest(Asked):
+    """The body of `/inference_image_url`."""
+
+    state: UrlState
+
+
+class VideoRequest(Asked):
+    """The body of `/inference_video_id`."""
+
+    state: VideoState
+
+
+class ProjectRequest(Asked):
+    """The body of `/inference_project_id_async`."""
+
+    state: ProjectState
+
+
+class JobRequest(Asked):
+    """The body of the routes about a request that was started."""
+
+    state: JobState = JobState()

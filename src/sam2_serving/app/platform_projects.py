@@ -1,0 +1,123 @@
+"""The platform's routes about projects, and about the objects of images (contract, 8.2)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sam2_serving.app.platform_api import MAX_JSON_BYTES, Caller, PlatformClient
+from sam2_serving.app.reporting import PlatformUnavailable
+
+Json = dict[str, Any]
+
+_PAGE = 500
+_MAX_PAGES = 100_000
+_MAX_ANNOTATION_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class Projects:
+    """Projects as one caller may see and change them. Thread-safe.
+
+    All methods raise what `PlatformClient.call` raises.
+    """
+
+    client: PlatformClient
+    caller: Caller
+
+    def info(self, project_id: int) -> Json:
+        """Return the record of a project."""
+        return self._record("projects.info", {"id": project_id}, f"project {project_id}")
+
+    def dataset(self, dataset_id: int) -> Json:
+        """Return the record of a dataset."""
+        return self._record("datasets.info", {"id": dataset_id}, f"dataset {dataset_id}")
+
+    def datasets(self, project_id: int) -> list[int]:
+        """Return the ids of a project's datasets, nested ones too."""
+        body = {"projectId": project_id, "recursive": True}
+        return list(self._ids("datasets.list", body, f"datasets of project {project_id}"))
+
+    def images(self, dataset_id: int) -> list[int]:
+        """Return the ids of a dataset's images."""
+        body = {"datasetId": dataset_id, "forceMetadataForLinks": False}
+        return list(self._ids("images.list", body, f"images of dataset {dataset_id}"))
+
+    def meta(self, project_id: int) -> Json:
+        """Return a project's classes and tags."""
+        return self._record("projects.meta", {"id": project_id}, f"classes of project {project_id}")
+
+    def set_meta(self, project_id: int, meta: Json) -> None:
+        """Replace a project's classes and tags. Safe to repeat."""
+        body = {"id": project_id, "meta": meta}
+        self._record("projects.meta.update", body, f"classes of project {project_id}")
+
+    def objects(self, image_id: int) -> list[Json]:
+        """Return the objects of an image's annotation."""
+        record = self.client.annotation(self.caller, image_id)
+        annotation = record.get("annotation")
+        objects = annotation.get("objects") if isinstance(annotation, dict) else None
+        if not isinstance(objects, list):
+            raise _nonsense(f"the annotation of image {image_id}")
+        return [one for one in objects if isinstance(one, dict)]
+
+    def add_objects(self, image_id: int, labels: list[Json]) -> list[int]:
+        """Add objects, all or none; returns their ids. Not safe to repeat.
+
+        Raises:
+            PlatformUnavailable, PlatformTimeout: it is not known whether they were stored.
+        """
+        body = {"entityId": image_id, "figures": labels, "skipBoundsValidation": False}
+        what = f"the objects of image {image_id}"
+        answer = self.client.call(
+            self.caller, "figures.bulk.add", body, what, MAX_JSON_BYTES, tries=1
+        )
+        try:
+            ids = [int(one["id"]) for one in _parsed(answer.content, what)]
+        except (KeyError, TypeError, ValueError):
+            ids = []
+        if len(ids) != len(labels):
+            raise _nonsense(what)
+        return ids
+
+    def replace_objects(self, dataset_id: int, image_id: int, annotation: Json) -> None:
+        """Put an annotation in place of an image's. Safe to repeat."""
+        entry = {"imageId": image_id, "annotation": annotation}
+        body = {"datasetId": dataset_id, "annotations": [entry], "skipBoundsValidation": False}
+        what = f"the annotation of image {image_id}"
+        answer = self.client.call(self.caller, "annotations.bulk.add", body, what, MAX_JSON_BYTES)
+        _parsed(answer.content, what)  # half an answer may mean that nothing was done
+
+    def _ids(self, route: str, body: Json, what: str) -> Iterator[int]:
+        for page in range(1, _MAX_PAGES):
+            asked = {**body, "sort": "id", "sort_order": "asc", "page": page, "per_page": _PAGE}
+            entities = self._record(route, asked, what).get("entities")
+            if not isinstance(entities, list):
+                raise _nonsense(what)
+            for entity in entities:
+                id = entity.get("id") if isinstance(entity, dict) else None
+                if not isinstance(id, int):
+                    raise _nonsense(what)
+                yield id
+            if len(entities) < _PAGE:
+                return
+
+    def _record(self, route: str, body: Json, what: str) -> Json:
+        answer = self.client.call(self.caller, route, body, what, _MAX_ANNOTATION_BYTES)
+        record = _parsed(answer.content, what)
+        if not isinstance(record, dict):
+            raise _nonsense(what)
+        return record
+
+
+def _parsed(content: bytes, what: str) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise _nonsense(what) from error
+
+
+def _nonsense(what: str) -> PlatformUnavailable:
+    return PlatformUnavailable(f"The platform's answer about {what} makes no sense.")
