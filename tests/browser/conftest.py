@@ -63,7 +63,15 @@ def clip() -> Clip:
 
 
 @pytest.fixture(scope="session")
-def media(scenes: list[Scene], clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def leaving() -> Clip:
+    """A drawn film whose object 3 leaves for good before frame 12."""
+    return draw_clip(24, frames=20, size=(320, 240))
+
+
+@pytest.fixture(scope="session")
+def media(
+    scenes: list[Scene], clip: Clip, leaving: Clip, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     folder = tmp_path_factory.mktemp("media")
     for number, scene in enumerate(scenes, start=1):
         bgr = cv2.cvtColor(np.ascontiguousarray(scene.image), cv2.COLOR_RGB2BGR)
@@ -72,6 +80,7 @@ def media(scenes: list[Scene], clip: Clip, tmp_path_factory: pytest.TempPathFact
     for name in ("film", "scan", "street"):
         (folder / name).mkdir()
     write_video(folder / "film" / "clip.avi", clip.frames)
+    write_video(folder / "film" / "leaving.avi", leaving.frames)
     write_volume(folder / "scan" / "blobs.nrrd", draw_volume((128, 112, 64)))
     write_cloud(folder / "street" / "a.pcd")
     photos = folder / "street" / "related_images" / "a_pcd"

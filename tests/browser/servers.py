@@ -72,6 +72,7 @@ def workspace_process(
         "SAM2_SERVING_WORKSPACE_APP_URL": app_url,
         "SAM2_SERVING_WORKSPACE_TOKEN": TOKEN,
         "SAM2_SERVING_WORKSPACE_SESSION_TOKEN": session,
+        "SAM2_SERVING_WORKSPACE_FAULTS": "1",
     }
     command = [sys.executable, "-m", "sam2_serving.workspace", str(media)]
     data.mkdir(parents=True, exist_ok=True)
@@ -117,6 +118,22 @@ class Demo:
         answer = self.client.get(f"{self.url}/workspace/api/{path}")
         answer.raise_for_status()
         return answer.json()
+
+    @contextlib.contextmanager
+    def slow_reports(self, seconds: float) -> Iterator[None]:
+        """Let the platform take its time with each report of a tracking job: it stays slow."""
+        plan = {"routes": ["videos.notify-annotation-tool"], "share": 1.0, "ways": ["slow"]}
+        url = f"{self.url}/workspace/faults"
+        self.client.put(url, json=plan | {"slow_s": seconds, "seed": 1}).raise_for_status()
+        try:
+            yield
+        finally:
+            self.client.delete(url).raise_for_status()
+
+    def figure(self, video_id: int, frame: int) -> dict[str, Any]:
+        """The only figure of a frame."""
+        (figure,) = self.get(f"videos/{video_id}/frames/{frame}/figures")
+        return dict(figure)
 
     def serve_nano(self) -> None:
         """Serve nano on the CPU, if it is not served yet."""

@@ -70,7 +70,7 @@ def test_a_figure_is_edited_and_edited_again(
     (changed,) = served.get(figures)
     assert changed["id"] == saved["id"]
     assert _wire(changed) == {"data": answer["bitmap"], "origin": answer["origin"]}
-    assert changed["nnUpdated"]
+    assert (changed["nnCreated"], changed["nnUpdated"]) == (True, False)
 
     # Across the reload: the next edit begins with what was saved.
     _edit(page, labeler)

@@ -45,6 +45,7 @@ class SavedMask(Strict):
     prompt: dict[str, Any] | None = None
     description: str = ""
     nn_created: bool = True
+    nn_updated: bool = False
 
 
 class MaskLabel(Strict):
@@ -179,7 +180,7 @@ def _figure(place: Place, body: SavedMask, caller: Caller, here: Workspace) -> F
     label = MaskLabel(
         description=body.description,
         nnCreated=body.nn_created,
-        nnUpdated=False,
+        nnUpdated=body.nn_updated,
         smartToolInput=body.prompt,
     )
     geometry = {"bitmap": {"origin": [body.origin.x, body.origin.y], "data": body.bitmap}}

@@ -10,15 +10,17 @@ from typing import Annotated, cast
 import httpx
 from fastapi import Depends, Request
 
+from sam2_serving.videos import FrameReader
 from sam2_serving.workspace.answers import BadRequest, Forbidden, NotFound
 from sam2_serving.workspace.counter import RequestCounts
+from sam2_serving.workspace.faults import Faults
 from sam2_serving.workspace.files import TeamFiles
 from sam2_serving.workspace.media import MediaFolder
 from sam2_serving.workspace.settings import WorkspaceSettings
 from sam2_serving.workspace.store import Store
 from sam2_serving.workspace.sync import MediaSync
 from sam2_serving.workspace.tables import Dataset, Entity, Figure, Photo, Project
-from sam2_serving.workspace.videos import FrameReader
+from sam2_serving.workspace.tracks import Tracks
 from sam2_serving.workspace.volumes import VolumeReader
 
 OWNER = "owner"
@@ -53,6 +55,8 @@ class Workspace:
     volumes: VolumeReader
     files: TeamFiles
     counts: RequestCounts
+    tracks: Tracks
+    faults: Faults
     client: httpx.AsyncClient
     """Calls the app."""
 

@@ -16,6 +16,11 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE figures ADD COLUMN place VARCHAR NOT NULL DEFAULT ''",
         "ALTER TABLE team_files ADD COLUMN put_ns INTEGER",
     ),
+    2: ("ALTER TABLE figures ADD COLUMN track_id VARCHAR",),
+    3: (
+        "DROP INDEX IF EXISTS figures_of_entity",
+        "CREATE INDEX figures_of_place ON figures (entity_id, place)",
+    ),
 }
 """What brings the tables of a version up to the next; new tables are made without it."""
 

@@ -23,7 +23,7 @@ from sam2_serving.workspace.pictures import (
     read_rgb,
     save_picture,
 )
-from sam2_serving.workspace.videos import VIDEO_MIMES, describe_video
+from sam2_serving.workspace.videos import VIDEO_MIMES, video_to_keep
 from sam2_serving.workspace.volumes import VOLUME_MIMES, describe_volume
 
 log = logging.getLogger(__name__)
@@ -203,7 +203,7 @@ def hash_file(file: Path) -> str:
 
 def _describe(file: Path, kind: str) -> tuple[int, int, dict[str, Any]]:
     if kind == "video":
-        return describe_video(file)
+        return video_to_keep(file)
     if kind == "volume":
         return describe_volume(file)
     if kind == "cloud":

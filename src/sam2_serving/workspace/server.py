@@ -13,24 +13,38 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 
-from sam2_serving.workspace import browser, browser_figures, browser_media, proxy
+from sam2_serving.videos import FrameReader
+from sam2_serving.workspace import (
+    browser,
+    browser_faults,
+    browser_figures,
+    browser_media,
+    browser_tracks,
+    proxy,
+)
 from sam2_serving.workspace.answers import add_error_handlers
 from sam2_serving.workspace.api import annotations as whole_annotations
 from sam2_serving.workspace.api import (
+    classes,
     clouds,
     ecosystem,
     figures,
     files,
     images,
     instance,
+    objects,
     projects,
     tasks,
+    tracking,
+    video_annotations,
+    video_tags,
     videos,
     volumes,
 )
 from sam2_serving.workspace.context import Here, Workspace
 from sam2_serving.workspace.counter import API_PREFIX, RequestCounter, RequestCounts
 from sam2_serving.workspace.database import open_database
+from sam2_serving.workspace.faults import FaultInjector, Faults
 from sam2_serving.workspace.files import TeamFiles
 from sam2_serving.workspace.guard import Guard
 from sam2_serving.workspace.media import MediaFolder
@@ -39,7 +53,7 @@ from sam2_serving.workspace.security import signed_in
 from sam2_serving.workspace.settings import WorkspaceSettings
 from sam2_serving.workspace.store import Store
 from sam2_serving.workspace.sync import MediaSync
-from sam2_serving.workspace.videos import FrameReader
+from sam2_serving.workspace.tracks import Tracks
 from sam2_serving.workspace.volumes import VolumeReader
 
 log = logging.getLogger(__name__)
@@ -51,11 +65,16 @@ FIRST_CLASS = ("object", "#FF4D6D")
 _FAMILIES: tuple[APIRouter, ...] = (
     instance.router,
     projects.router,
+    classes.router,
     images.router,
     videos.router,
+    video_annotations.router,
+    video_tags.router,
     volumes.router,
     clouds.router,
     figures.router,
+    objects.router,
+    tracking.router,
     whole_annotations.router,
     files.router,
     tasks.router,
@@ -92,11 +111,13 @@ def create_workspace(settings: WorkspaceSettings) -> FastAPI:
     add_error_handlers(app)
     for family in _FAMILIES:
         app.include_router(family, prefix=API_PREFIX.rstrip("/"))
-    for part in (browser, browser_media, browser_figures):
+    for part in (browser, browser_media, browser_figures, browser_tracks, browser_faults):
         app.include_router(part.router)
     app.include_router(proxy.router)
     _add_page(app)
     app.add_middleware(Guard)
+    if settings.faults:
+        app.add_middleware(FaultInjector, faults=workspace.faults)
     app.add_middleware(RequestCounter, counts=workspace.counts)
     return app
 
@@ -137,6 +158,8 @@ def _open(settings: WorkspaceSettings) -> Workspace:
         volumes=VolumeReader(),
         files=TeamFiles(store, settings.data_dir / "team-files", settings.team_files),
         counts=counts,
+        tracks=Tracks(),
+        faults=Faults(),
         # Proxies of the environment are for the outside; the app is a neighbour.
         client=httpx.AsyncClient(trust_env=False, headers={"accept-encoding": "identity"}),
     )

@@ -57,6 +57,9 @@ class WorkspaceSettings(BaseSettings):
     proxy_timeout_s: float = Field(
         600.0, gt=0, description="Longest silence of the app before the proxy answers 504."
     )
+    faults: bool = Field(
+        False, description="The owner may let calls of the platform's API fail, for tests."
+    )
     max_request_mb: int = Field(64, ge=1, description="Largest body of a request, MiB.")
     max_upload_mb: int = Field(4096, ge=1, description="Largest upload to team files, MiB.")
 

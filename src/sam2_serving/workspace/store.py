@@ -145,32 +145,6 @@ class Store:
             session.add(added)
         return added
 
-    def replace_classes(self, wanted: Sequence[ObjectClass], settings: dict[str, Any]) -> None:
-        """Make `wanted` the project's classes, matched by title.
-
-        Raises:
-            ValueError: a class that figures use would go.
-        """
-        titles = {entry.title for entry in wanted}
-        with self.writing() as session:
-            used = set(session.scalars(select(Figure.class_id).distinct()))
-            kept = {}
-            for known in session.scalars(select(ObjectClass)):
-                kept[known.title] = known
-                if known.title in titles:
-                    continue
-                if known.id in used:
-                    raise ValueError(f"The class {known.title!r} is used by figures.")
-                session.delete(known)
-            for entry in wanted:
-                known_class = kept.get(entry.title)
-                if known_class is None:
-                    session.add(entry)
-                    continue
-                for field in ("shape", "color", "hotkey", "description", "geometry_config"):
-                    setattr(known_class, field, getattr(entry, field))
-            session.get_one(Project, self.project_id).meta_settings = settings
-
     # Figures ----------------------------------------------------------------------------------
 
     def add_figures(self, figures: Sequence[Figure], replace_in: Sequence[int] = ()) -> list[int]:
@@ -201,6 +175,7 @@ class Store:
         """Give a figure the geometry of `new`; None when it is gone.
 
         Where it is, who made it and when stay; what it was asked for with becomes that of `new`.
+        A model's figure that a person changed is a person's.
         """
         with self.writing() as session:
             figure = session.get(Figure, figure_id)
@@ -210,7 +185,7 @@ class Store:
                 setattr(figure, field, getattr(new, field))
             kept = {key: value for key, value in figure.meta.items() if key != "smartToolInput"}
             figure.meta = {**kept, **new.meta}
-            figure.nn_updated = True
+            figure.nn_updated = False
         return figure
 
     def figures(self, entity_ids: Sequence[int], place: str | None = None) -> list[Figure]:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 4
 """Kept in SQLite's `user_version`; raise it with a migration in `database.MIGRATIONS`."""
 
 
@@ -101,6 +101,36 @@ class ObjectClass(Table):
     geometry_config: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 
+class TagMeta(Table):
+    """A kind of tag of the project's meta."""
+
+    __tablename__ = "tag_metas"
+
+    name: Mapped[str] = mapped_column(String, unique=True)
+    value_type: Mapped[str]
+    color: Mapped[str]
+    values: Mapped[list[Any] | None] = mapped_column(JSON, nullable=True)
+    """What `oneof_string` may be."""
+    more: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """What else its JSON says, kept as it came."""
+
+
+class VideoTag(Table):
+    """A tag on a video, or on some of its frames."""
+
+    __tablename__ = "video_tags"
+
+    tag_id: Mapped[int] = mapped_column(ForeignKey(TagMeta.id))
+    entity_id: Mapped[int] = mapped_column(ForeignKey(Entity.id), index=True)
+    first_frame: Mapped[int | None] = mapped_column(default=None)
+    """None: the tag is on the whole video."""
+    last_frame: Mapped[int | None] = mapped_column(default=None)
+    value: Mapped[Any] = mapped_column(JSON, nullable=True)
+    is_finished: Mapped[bool] = mapped_column(default=True)
+    non_final_value: Mapped[bool] = mapped_column(default=False)
+    created_by: Mapped[str]
+
+
 class MediaObject(Table):
     """One thing in a video or a volume; its figures show it on frames or slices."""
 
@@ -114,7 +144,10 @@ class Figure(Table):
     """One mask (or other geometry) on one medium."""
 
     __tablename__ = "figures"
-    __table_args__ = (Index("figures_of_entity", "entity_id"), {"sqlite_autoincrement": True})
+    __table_args__ = (
+        Index("figures_of_place", "entity_id", "place"),
+        {"sqlite_autoincrement": True},
+    )
 
     entity_id: Mapped[int] = mapped_column(ForeignKey(Entity.id))
     class_id: Mapped[int] = mapped_column(ForeignKey(ObjectClass.id))
@@ -131,6 +164,8 @@ class Figure(Table):
     description: Mapped[str] = mapped_column(default="")
     nn_created: Mapped[bool] = mapped_column(default=False)
     nn_updated: Mapped[bool] = mapped_column(default=False)
+    track_id: Mapped[str | None] = mapped_column(default=None)
+    """The run of tracking that made it."""
     created_by: Mapped[str]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import supervisely as sly
+from workspace_film import Film, serving_film
 from workspace_gallery import Ids, ids_of, make_gallery
 from workspace_http import (
     OWNER_TOKEN,
@@ -52,6 +53,12 @@ def workspace(settings: Settings) -> Iterator[Running]:
     app = create_workspace(settings())
     with serving(app) as url:
         yield Running(url, app)
+
+
+@pytest.fixture
+def film(settings: Settings) -> Iterator[Film]:
+    with serving_film(settings()) as served:
+        yield served
 
 
 @pytest.fixture

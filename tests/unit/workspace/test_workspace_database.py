@@ -25,6 +25,14 @@ def _columns(file: Path) -> dict[str, set[str]]:
     return found
 
 
+def _indexes(file: Path) -> dict[str, str]:
+    with sqlite3.connect(file) as database:
+        query = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+        found = dict(database.execute(query).fetchall())
+    database.close()
+    return found
+
+
 def test_every_step_has_its_migration() -> None:
     assert set(MIGRATIONS) == set(range(1, SCHEMA_VERSION))
 
@@ -45,6 +53,7 @@ def test_an_old_database_is_brought_up_and_keeps_what_it_holds(
     store.close()
     open_database(tmp_path / "new.sqlite").dispose()
     assert _columns(file) == _columns(tmp_path / "new.sqlite")
+    assert _indexes(file) == _indexes(tmp_path / "new.sqlite")
 
 
 def test_a_newer_database_is_refused(tmp_path: Path) -> None:

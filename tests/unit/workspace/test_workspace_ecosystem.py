@@ -128,7 +128,7 @@ def test_the_app_as_a_module(running: Running) -> None:
 
 
 def test_what_is_not_here_is_404(running: Running) -> None:
-    for route in ("tasks.stop", "ecosystem.models.list", "videos.notify-annotation-tool"):
+    for route in ("tasks.stop", "ecosystem.models.list", "videos.remove"):
         assert running.post(route, {"id": 1}).status_code == 404
     body = {"id": 7}
     for route in ("teams.info", "workspaces.info", "ecosystem.info", "tasks.info"):

@@ -87,7 +87,7 @@ def test_save_list_edit_delete(own: Running, place: str) -> None:
     assert decode_bitmap(after["geometry"]["bitmap"]["data"]).sum() == 400
     assert after["area"] == "400"
     assert after["meta"] == {**figure["meta"], "smartToolInput": prompt}
-    assert (figure["nnUpdated"], after["nnUpdated"]) == (False, True)
+    assert (after["nnCreated"], after["nnUpdated"]) == (True, False)
 
     assert own.page("DELETE", f"/workspace/api/figures/{figure['id']}").ok
     assert own.page("GET", path).json() == []

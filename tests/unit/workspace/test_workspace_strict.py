@@ -12,14 +12,19 @@ from workspace_http import Running
 
 from sam2_serving.workspace.api import annotations as whole_annotations
 from sam2_serving.workspace.api import (
+    classes,
     clouds,
     ecosystem,
     figures,
     files,
     images,
     instance,
+    objects,
     projects,
     tasks,
+    tracking,
+    video_annotations,
+    video_tags,
     videos,
     volumes,
 )
@@ -27,6 +32,7 @@ from sam2_serving.workspace.api import (
 FAMILIES = (
     *(instance, projects, images, videos, volumes, clouds),
     *(figures, whole_annotations, files, tasks, ecosystem),
+    *(classes, objects, tracking, video_annotations, video_tags),
 )
 
 GOOD: dict[str, dict[str, Any]] = {
@@ -51,6 +57,24 @@ GOOD: dict[str, dict[str, Any]] = {
     "videos.download": {"id": 1},
     "videos.download-frame": {"videoId": 1, "frame": 0},
     "videos.bulk.download-frame": {"videoId": 1, "frames": [0]},
+    "videos.annotations.bulk.info": {"videoIds": [1]},
+    "videos.tags.add": {"tagId": 1, "videoId": 1},
+    "videos.tags.bulk.add": {"videoId": 1, "tags": [{"tagId": 1}]},
+    "videos.tags.remove": {"id": 1},
+    "videos.notify-annotation-tool": {
+        "type": "videos:tracking-error",
+        "data": {"trackId": "x", "error": {"message": ""}},
+    },
+    "annotation-tool.run-action": {
+        "sessionId": "x",
+        "action": "figures/setDirectTrackingProgress",
+        "payload": {"trackId": "x", "videoId": 1, "type": "error", "error": {"message": ""}},
+    },
+    "annotation-objects.bulk.add": {"datasetId": 1, "annotationObjects": []},
+    "annotation-objects.list": {"datasetId": 1},
+    "annotation-objects.info": {"id": 1},
+    "advanced.object_classes.list": {"projectId": 1},
+    "tags.list": {"projectId": 1},
     "volumes.info": {"id": 1},
     "volumes.list": {},
     "volumes.download": {"id": 1},
@@ -70,6 +94,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "figures.info": {"id": 1, "fields": []},
     "figures.list": {"datasetId": 1, "fields": []},
     "figures.bulk.remove": {"figureIds": [1]},
+    "figures.remove": {"id": 1},
     "annotations.info": {
         "imageId": 1,
         "withCustomBigData": False,

@@ -5,6 +5,7 @@ import logging
 import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,9 +16,9 @@ import supervisely as sly
 from workspace_gallery import FRAMES, Ids
 from workspace_http import Running
 
+from sam2_serving.videos import FrameReader, describe_video
 from sam2_serving.workspace.media import FileStamp, MediaFolder
 from sam2_serving.workspace.samples import write_video
-from sam2_serving.workspace.videos import FrameReader, describe_video
 
 
 def test_info(gallery_api: sly.Api, ids: Ids) -> None:
@@ -108,8 +109,8 @@ def test_every_order_of_reading_gives_the_same_frames(
     write_video(file, FRAMES, codec)
     capture = cv2.VideoCapture(str(file))
     straight = [capture.read()[1][..., ::-1] for _ in FRAMES]
-    width, height, facts = describe_video(file)
-    assert (width, height, facts["framesCount"], facts["steady"]) == (96, 64, 45, True)
+    facts = describe_video(file)
+    assert (facts.width, facts.height, facts.frames, facts.steady) == (96, 64, 45, True)
     reader = FrameReader()
     for index in [44, *np.random.default_rng(1).permutation(45).tolist(), 0, 1, 1]:
         np.testing.assert_array_equal(reader.read(file, facts, index), straight[index])
@@ -120,7 +121,7 @@ def test_unsteady_frames_are_read_from_the_start(tmp_path: Path) -> None:
     """Where time does not tell the index, nothing is sought by time."""
     file = tmp_path / "clip.avi"
     write_video(file, FRAMES)
-    facts = {**describe_video(file)[2], "steady": False, "fps": 24.0}
+    facts = replace(describe_video(file), steady=False, fps=24.0)
     reader = FrameReader()
     for index in (40, 2, 44, 43):
         np.testing.assert_array_equal(reader.read(file, facts, index), FRAMES[index])
@@ -149,11 +150,11 @@ def test_frames_that_do_not_come_steadily(tmp_path: Path) -> None:
     _make_unsteady(file, after=30)
     capture = cv2.VideoCapture(str(file))
     straight = [capture.read()[1][..., ::-1] for _ in FRAMES]
-    facts = describe_video(file)[2]
-    assert (facts["framesCount"], facts["steady"]) == (45, False)
+    facts = describe_video(file)
+    assert (facts.frames, facts.steady) == (45, False)
     for steady in (False, True):  # even if the first look had been wrong
         for index in (34, 36, 44, 2):
-            got = FrameReader().read(file, {**facts, "steady": steady}, index)
+            got = FrameReader().read(file, replace(facts, steady=steady), index)
             np.testing.assert_array_equal(got, straight[index])
 
 
@@ -163,9 +164,9 @@ def test_the_count_is_counted(tmp_path: Path) -> None:
     write_video(file, FRAMES)
     content = file.read_bytes()
     file.write_bytes(content[: len(content) // 2])
-    count = describe_video(file)[2]["framesCount"]
+    count = describe_video(file).frames
     assert 5 < count < 40
-    FrameReader().read(file, describe_video(file)[2], count - 1)
+    FrameReader().read(file, describe_video(file), count - 1)
 
 
 def test_no_videos_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -182,7 +183,7 @@ def test_few_videos_stay_open(tmp_path: Path) -> None:
     files = [tmp_path / f"{number}.avi" for number in range(8)]
     for file in files:
         write_video(file, FRAMES[:3])
-    facts = describe_video(files[0])[2]
+    facts = describe_video(files[0])
     threads = [
         threading.Thread(target=lambda f=file: reader.read(f, facts, 1))  # type: ignore[misc]
         for file in files * 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Depends
 from pydantic import Field
@@ -10,9 +10,10 @@ from pydantic import Field
 from sam2_serving.workspace.answers import BadRequest
 from sam2_serving.workspace.api.strict import Listed, Strict, select_page
 from sam2_serving.workspace.context import Caller, Here, Workspace
+from sam2_serving.workspace.project_meta import replace_meta, tag_metas
 from sam2_serving.workspace.security import ByToken, caller_by_token
 from sam2_serving.workspace.settings import TEAM_ID, WORKSPACE_ID
-from sam2_serving.workspace.tables import Dataset, ObjectClass
+from sam2_serving.workspace.tables import Dataset, ObjectClass, TagMeta
 
 router = APIRouter(dependencies=[Depends(caller_by_token)])
 
@@ -51,11 +52,35 @@ class MetaClass(Strict):
     hotkey: str = ""
 
 
+class MetaTag(Strict):
+    """A kind of tag of a project meta; fields as the SDK's `TagMeta` writes them."""
+
+    name: str = Field(min_length=1, max_length=256)
+    value_type: Literal["none", "any_number", "any_string", "oneof_string", "date"]
+    color: str = Field(pattern=r"^#[0-9A-Fa-f]{6}$")
+    values: list[str] | None = None
+    id: int | None = None
+    hotkey: str = ""
+    applicable_type: Literal["all", "imagesOnly", "objectsOnly"] = "all"
+    classes: list[str] = Field(default_factory=list)
+    target_type: Literal["all", "framesOnly", "entitiesOnly"] = "all"
+    frame_range_min_length: int | None = None
+    frame_range_max_length: int | None = None
+    default: bool | None = None
+    default_value: str | int | float | None = None
+
+    def row(self) -> TagMeta:
+        """Return what is kept of it."""
+        own = {"name", "value_type", "color", "values"}
+        more = self.model_dump(exclude={*own, "id"}, exclude_none=True)
+        return TagMeta(**self.model_dump(include=own), more=more)
+
+
 class Meta(Strict):
     """A project meta. Contract 2.2, get_model_meta."""
 
     classes: list[MetaClass]
-    tags: list[dict[str, Any]] = Field([], max_length=0)
+    tags: list[MetaTag] = Field(default_factory=list)
     projectType: str | None = None
     projectSettings: dict[str, Any] = Field(default_factory=dict)
 
@@ -115,23 +140,27 @@ def projects_info(body: ProjectsInfo, caller: ByToken, here: Here) -> dict[str, 
 
 @router.post("/projects.meta")
 def projects_meta(body: ProjectsMeta, here: Here) -> dict[str, Any]:
-    """Return the project's classes."""
+    """Return the project's classes and tags."""
     here.project(body.id)
     return meta_json(here)
 
 
 @router.post("/projects.meta.update")
 def projects_meta_update(body: ProjectsMetaUpdate, here: Here) -> dict[str, Any]:
-    """Replace the project's classes; those that figures use must stay."""
+    """Replace the project's classes and tags; those that are used must stay."""
     here.project(body.id)
     titles = [entry.title for entry in body.meta.classes]
     if len(set(titles)) < len(titles):
         raise BadRequest("meta.classes: two classes have the same title.")
+    names = [entry.name for entry in body.meta.tags]
+    if len(set(names)) < len(names):
+        raise BadRequest("meta.tags: two tags have the same name.")
     classes = [ObjectClass(**entry.model_dump(exclude={"id"})) for entry in body.meta.classes]
     try:
-        here.store.replace_classes(classes, body.meta.projectSettings)
+        tags = [entry.row() for entry in body.meta.tags]
+        replace_meta(here.store, classes, tags, body.meta.projectSettings)
     except ValueError as error:
-        raise BadRequest(f"meta.classes: {error}") from error
+        raise BadRequest(f"meta: {error}") from error
     return meta_json(here)
 
 
@@ -214,6 +243,13 @@ def meta_json(here: Workspace) -> dict[str, Any]:
     """Shape the project's meta. Contract 2.2, get_model_meta."""
     names = ("id", "title", "description", "shape", "color", "hotkey", "geometry_config")
     classes = [{name: getattr(one, name) for name in names} for one in here.store.classes()]
-    meta = {"classes": classes, "tags": [], "projectType": "images"}
+    tags = [_tag_json(tag) for tag in tag_metas(here.store)]
+    meta = {"classes": classes, "tags": tags, "projectType": "images"}
     settings = here.store.project().meta_settings
     return {**meta, "projectSettings": settings} if settings else meta
+
+
+def _tag_json(tag: TagMeta) -> dict[str, Any]:
+    values = {} if tag.values is None else {"values": tag.values}
+    own = {"id": tag.id, "name": tag.name, "value_type": tag.value_type, "color": tag.color}
+    return {**own, **values, **tag.more}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import Path
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from sam2_serving.workspace.answers import BadRequest
 
@@ -19,6 +19,14 @@ MAX_ID = 2**63 - 1
 
 Id = Annotated[int, Path(ge=0, le=MAX_ID)]
 """Annotation of a number in an address."""
+
+
+def _as_text(key: Any) -> Any:
+    return str(key) if isinstance(key, int) and not isinstance(key, bool) else key
+
+
+ClientKey = Annotated[str, BeforeValidator(_as_text), Field(min_length=1, max_length=1000)]
+"""A name that a client makes up, for example of a run of tracking; the SDK also allows numbers."""
 
 
 class Strict(BaseModel):
@@ -61,7 +69,7 @@ class Condition(Strict):
     """One entry of a `filter`. Contract 8.2, images.list."""
 
     field: str
-    operator: Literal["=", "in"]
+    operator: Literal["=", "in", ">=", "<="]
     value: Any
 
 
@@ -71,7 +79,7 @@ class Listed(Strict):
     filter: list[Condition] = Field(default_factory=list)
     sort: Literal["id"] = "id"
     sort_order: Literal["asc", "desc"] = "asc"
-    page: int = Field(1, ge=1)
+    page: int = Field(1, ge=1, le=10**12)
     per_page: int = Field(PER_PAGE, ge=1, le=10_000)
 
 
@@ -90,20 +98,26 @@ def select_page(
         The rows of the page, and the page's numbers. `total` counts the rows after the filter.
 
     Raises:
-        BadRequest: a condition names a field that is not in `fields`.
+        BadRequest: a condition names a field that is not in `fields`, or compares by order.
     """
     for condition in asked.filter:
         if condition.field not in fields:
             raise BadRequest(f"filter.field: {condition.field!r} is none of {sorted(fields)}.")
+        if condition.operator in (">=", "<="):
+            raise BadRequest(f"filter.operator: {condition.field!r} takes '=' or 'in'.")
         if condition.operator == "in" and not isinstance(condition.value, list):
             raise BadRequest("filter.value: the operator 'in' needs a list.")
     kept = [row for row in rows if all(_holds(row, one, field) for one in asked.filter)]
     if asked.sort_order == "desc":
         kept.reverse()
-    pages = max(1, -(-len(kept) // asked.per_page))
     start = (asked.page - 1) * asked.per_page
-    numbers = {"total": len(kept), "perPage": asked.per_page, "pagesCount": pages}
-    return kept[start : start + asked.per_page], numbers
+    return kept[start : start + asked.per_page], page_numbers(len(kept), asked)
+
+
+def page_numbers(total: int, asked: Listed) -> dict[str, int]:
+    """Return what a page says of itself besides its rows."""
+    pages = max(1, -(-total // asked.per_page))
+    return {"total": total, "perPage": asked.per_page, "pagesCount": pages}
 
 
 def _holds(row: Row, condition: Condition, field: Callable[[Row, str], Any]) -> bool:

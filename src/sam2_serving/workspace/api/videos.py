@@ -8,15 +8,18 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import FileResponse, Response
 from pydantic import Field
 
+from sam2_serving.videos import Frame, UnreadableVideo
 from sam2_serving.workspace.answers import NotFound
 from sam2_serving.workspace.api.images import multipart
 from sam2_serving.workspace.api.strict import Listed, Strict, only, select_page
+from sam2_serving.workspace.api.video_tags import video_tag_json
 from sam2_serving.workspace.context import Here, Workspace
-from sam2_serving.workspace.pictures import UnreadableMedia, encode_png
+from sam2_serving.workspace.pictures import encode_png
 from sam2_serving.workspace.security import ByToken, caller_by_token
 from sam2_serving.workspace.settings import TEAM_ID, WORKSPACE_ID
-from sam2_serving.workspace.tables import Entity
-from sam2_serving.workspace.videos import Frame
+from sam2_serving.workspace.tables import Entity, VideoTag
+from sam2_serving.workspace.video_labels import video_tags
+from sam2_serving.workspace.videos import kept_facts
 
 router = APIRouter(dependencies=[Depends(caller_by_token)])
 
@@ -61,7 +64,8 @@ class VideosBulkDownloadFrame(Strict):
 @router.post("/videos.info")
 def videos_info(body: VideosInfo, caller: ByToken, here: Here) -> dict[str, Any]:
     """Describe a video."""
-    return video_json(here.medium(caller, body.id, "video"), here)
+    video = here.medium(caller, body.id, "video")
+    return video_json(video, video_tags(here.store, [video.id]).get(video.id, []), here)
 
 
 @router.post("/videos.list")
@@ -69,7 +73,9 @@ def videos_list(body: VideosList, caller: ByToken, here: Here) -> dict[str, Any]
     """List the videos of a dataset, or of all datasets that the caller may see."""
     videos = here.media_of(caller, "video", body.datasetId, body.projectId)
     page, numbers = select_page(videos, body, getattr, {"id", "name", "hash"})
-    return {**numbers, "entities": [_listed(body, video, here) for video in page]}
+    tags = video_tags(here.store, [video.id for video in page])
+    shaped = (video_json(video, tags.get(video.id, []), here) for video in page)
+    return {**numbers, "entities": [_listed(body, video) for video in shaped]}
 
 
 @router.post("/videos.download", response_class=FileResponse)
@@ -99,27 +105,27 @@ def videos_bulk_download_frame(
 
 def read_frame(video: Entity, index: int, here: Workspace) -> Frame:
     """Return a frame as RGB, or refuse with 404."""
+    facts = kept_facts(video.width, video.height, video.facts)
     try:
-        return here.frames.read(here.file_of(video), video.facts, index)
+        return here.frames.read(here.file_of(video), facts, index)
     except IndexError as error:
-        count = video.facts["framesCount"]
         raise NotFound(
-            f"There is no frame {index}: video {video.id} has the frames 0 to {count - 1}."
+            f"There is no frame {index}: video {video.id} has the frames 0 to {facts.frames - 1}."
         ) from error
-    except UnreadableMedia as error:
+    except UnreadableVideo as error:
         raise NotFound(str(error)) from error
 
 
-def _listed(body: VideosList, video: Entity, here: Workspace) -> dict[str, Any]:
+def _listed(body: VideosList, video: dict[str, Any]) -> dict[str, Any]:
     # `videoMeta` is how a list's `fields` name what comes as `fileMeta`.
     fields = body.fields
     if fields is not None and "videoMeta" in fields:
         fields = [*fields, "fileMeta"]
-    return only(fields, video_json(video, here))
+    return only(fields, video)
 
 
-def video_json(video: Entity, here: Workspace) -> dict[str, Any]:
-    """Shape a video. Contract 8.2, videos.info."""
+def video_json(video: Entity, tags: list[VideoTag], here: Workspace) -> dict[str, Any]:
+    """Shape a video with its tags. Contract 8.2, videos.info."""
     return {
         "id": video.id,
         "name": video.name,
@@ -149,7 +155,7 @@ def video_json(video: Entity, here: Workspace) -> dict[str, Any]:
         },
         "meta": {},
         "customData": {},
-        "tags": [],
+        "tags": [video_tag_json(tag) for tag in tags],
         "createdBy": 1,
         "createdAt": video.created_at,
         "updatedAt": video.updated_at,

@@ -48,6 +48,15 @@ export const changeFigure = (figureId, figure) =>
   request("PUT", `/workspace/api/figures/${figureId}`, figure);
 /** How many figures each place of the medium holds; an image is its only place. */
 export const getPlaces = async (place) => (place.places ? request("GET", place.places) : {});
+/** A video's objects, and on which frames they have figures; other media have none. */
+export const getObjects = async ({ kind, id }) =>
+  (kind === "video" ? request("GET", `/workspace/api/videos/${id}/objects`) : []);
+export const getTracks = ({ id }) => request("GET", `/workspace/api/videos/${id}/tracks`);
+/** @param {{frame, frames, direction, objectIds}} wish */
+export const startTrack = ({ id }, wish) =>
+  request("POST", `/workspace/api/videos/${id}/track`, wish);
+export const stopTrack = (trackId) =>
+  request("POST", `/workspace/api/tracks/${encodeURIComponent(trackId)}/stop`);
 export const deleteFigure = (figureId) => request("DELETE", `/workspace/api/figures/${figureId}`);
 
 /** The picture of a place, upright, ready to be drawn. */

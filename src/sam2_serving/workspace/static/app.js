@@ -3,8 +3,11 @@
 import { App, getClasses, getMedia, getSession } from "./api.js";
 import { Stage } from "./canvas.js";
 import { addressOf, addressed, mediaOf, openPlace } from "./places.js";
+import { Player } from "./player.js";
+import { Reel } from "./reel.js";
 import { store } from "./store.js";
 import { mountTimeline } from "./timeline.js";
+import { Tracking } from "./tracking.js";
 import { mountClasses } from "./views/classes.js";
 import { mountFigures } from "./views/figures.js";
 import { mountImage } from "./views/image.js";
@@ -36,14 +39,19 @@ async function start() {
 
   mountMedia(byId("media"), store);
   mountClasses(byId("classes"), store);
-  mountTimeline(byId("frames"), store);
   mountSlices(byId("slices"), store);
   const serve = mountServe(byId("serve"), byId("model-status"), store, app);
-  const view = mountImage(byId("stage"), stage, store, app, { speak, serve });
+  const reel = new Reel();
+  const tracking = new Tracking(store, speak);
+  const track = () => tracking.start(view.smartTool.active);
+  const view = mountImage(byId("stage"), stage, store, app, { speak, serve, reel, track });
+  mountTimeline(byId("frames"), store, tracking, track);
+  new Player(store, reel);
   mountFigures(byId("figures"), store, speak, (figure) => view.edit(figure));
 
-  store.watch(["place"], ({ place }) => {
-    if (place) history.replaceState(null, "", addressOf(place));
+  store.watch(["place", "playing"], ({ place, playing }) => {
+    // Browsers bear only so many changes of the address in a short time.
+    if (place && !playing) history.replaceState(null, "", addressOf(place));
     byId("where").textContent = place
       ? `${place.name} · ${place.width} × ${place.height}`
       : session.project;

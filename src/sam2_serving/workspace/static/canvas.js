@@ -36,7 +36,8 @@ export class Stage {
     this.picture = picture;
     this.hold();
     this.held = false;
-    if (keepView) this.redraw();
+    // At once, not at the next frame: what is said of the picture is already there.
+    if (keepView) this.draw();
     else this.fit();
   }
 

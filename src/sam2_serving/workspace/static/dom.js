@@ -48,6 +48,8 @@ const PATHS = {
   minus: "M5 12h14",
   previous: "M14.5 5.5L8 12l6.5 6.5",
   next: "M9.5 5.5L16 12l-6.5 6.5",
+  play: "M8 5l11 7-11 7z",
+  pause: "M9 5v14M15 5v14",
   pencil: "M4.5 19.5l1-4.5L16 4.5l3.5 3.5L9 18.5zM13.5 7l3.5 3.5",
   fit: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5",
 };

@@ -47,6 +47,24 @@ export async function decodeMask(origin, data) {
   return new Mask(origin.x, origin.y, width, height, insideOf(rgba));
 }
 
+/**
+ * Decode the masks of figures.
+ * @param {object[]} figures
+ * @param {Map} [known] - masks that are decoded already
+ * @returns {Promise<Map<number, {data: string, mask: Mask}>>} by the figure's id
+ */
+export async function decodeMasks(figures, known = new Map()) {
+  const masks = new Map();
+  for (const { id, geometry } of figures) {
+    if (!geometry.bitmap) continue;
+    const { origin: [x, y], data } = geometry.bitmap;
+    const old = known.get(id);
+    const unchanged = old && old.data === data && old.mask.x === x && old.mask.y === y;
+    masks.set(id, unchanged ? old : { data, mask: await decodeMask({ x, y }, data) });
+  }
+  return masks;
+}
+
 function inflate(bytes) {
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Response(stream).blob();

@@ -5,7 +5,8 @@ import { element, iconButton } from "./dom.js";
 /**
  * @param {{one: string, go: (index: number) => void}} options - what one picture is called; called
  *   when a person chooses another
- * @returns {{node: Element, show: (index: number, count: number, marked: number[]) => void}}
+ * @returns {{node: Element, show: (index: number, count: number) => void,
+ *   mark: (numbers: number[], count: number) => void}}
  */
 export function stepper({ one, go }) {
   const name = one[0].toUpperCase() + one.slice(1);
@@ -30,8 +31,8 @@ export function stepper({ one, go }) {
     element("label.position", {}, number, last),
   );
 
-  /** Where it stands, how many there are, and which of them hold figures. */
-  const show = (index, count, marked) => {
+  /** Where it stands, and how many there are. */
+  const show = (index, count) => {
     slider.max = count - 1;
     number.max = count - 1;
     slider.value = index;
@@ -41,15 +42,33 @@ export function stepper({ one, go }) {
     last.textContent = `of 0 – ${count - 1}`;
     previous.disabled = index <= 0;
     next.disabled = index >= count - 1;
+  };
+
+  /** Which of them hold figures. A long video has thousands that do: neighbours share a tick. */
+  const mark = (numbers, count) => {
+    const percent = 100 / Math.max(count - 1, 1);
     ticks.replaceChildren(
-      ...marked.map((at) => {
-        const tick = element("span", { title: `${name} ${at} has figures` });
-        tick.style.left = `${(100 * at) / Math.max(count - 1, 1)}%`;
+      ...runsOf(numbers).map(({ from, to }) => {
+        const words = from === to ? `${name} ${from} has` : `${name}s ${from} – ${to} have`;
+        const tick = element("span", { title: `${words} figures` });
+        tick.style.left = `${from * percent}%`;
+        tick.style.width = `calc(${(to - from) * percent}% + 3px)`;
         return tick;
       }),
     );
   };
-  return { node, show };
+  return { node, show, mark };
+}
+
+/** Numbers that follow each other, together. */
+function runsOf(numbers) {
+  const runs = [];
+  for (const number of [...numbers].sort((one, other) => one - other)) {
+    const last = runs.at(-1);
+    if (last?.to === number - 1) last.to = number;
+    else runs.push({ from: number, to: number });
+  }
+  return runs;
 }
 
 /** The numbers of the places that hold figures: `{"frame:3": 1}` and "frame" give [3]. */

@@ -36,6 +36,15 @@ export const store = createStore({
   classes: [], // [{id, title, color}]
   classId: null, // the class that the next figure gets
   figures: [], // the figures of the open place
+  objects: [], // the video's objects: [{id, classId, classTitle, color, frames}]
+  tracks: [], // runs of tracking that go on, and those that ended lately, the newest first
+  tracksQuiet: false, // a run goes on, but nothing was heard of it for a while
+  trackProblem: null, // why tracking was not started, in words
+  trackFrames: 20, // how far to track; null: what was typed is no such number
+  trackDirection: "forward", // "forward", "backward" or "both"
+  followed: null, // id of the object to track; null: all that are on the frame
+  joins: null, // the object that the next figure belongs to; null: a new one
+  playing: false, // the video is played
   selected: null, // id of the figure that is pointed at in the list
   serve: null, // the app's answer to get_serve_options
   serveError: null, // why there is none, in words

@@ -1,22 +1,46 @@
-// The timeline under the stage: which frame of a video is open, which frames hold figures.
+// The timeline under the stage: which frame of a video is open, playback, objects, tracking.
 
-import { element } from "./dom.js";
+import { element, icon, iconButton } from "./dom.js";
 import { openPlace } from "./places.js";
 import { numbersOf, stepper } from "./stepper.js";
+import { mountStrip } from "./views/strip.js";
+import { mountTrack } from "./views/track.js";
 
-export function mountTimeline(root, store) {
+/**
+ * @param {Tracking} tracking
+ * @param {() => void} track - called when a person wants to track
+ */
+export function mountTimeline(root, store, tracking, track) {
   const go = (frame) => openPlace(store, store.get("medium"), { frame });
   const row = stepper({ one: "frame", go });
+  const play = iconButton("play", "Play (K)", () => store.set({ playing: !store.get("playing") }));
   const time = element("output.time", { "aria-label": "Time" });
+  row.node.prepend(play);
   row.node.append(time);
-  // The rows of tracked objects will stand in `tracks`.
-  root.append(row.node, element("div.tracks", {}));
+  const strip = element("div.strip", {});
+  const panel = element("form.track", { "aria-label": "Tracking" });
+  root.append(row.node, strip, panel);
+  mountStrip(strip, store, go);
+  mountTrack(panel, store, tracking, track);
 
-  store.watch(["place", "places"], ({ medium, place, places }) => {
+  store.watch(["place"], ({ medium, place }) => {
     root.hidden = medium?.kind !== "video";
     if (root.hidden) return;
-    row.show(place.at.frame, medium.frames, numbersOf(places ?? {}, "frame"));
+    root.style.setProperty("--count", medium.frames);
+    root.style.setProperty("--now", place.at.frame);
+    row.show(place.at.frame, medium.frames);
     time.textContent = clockOf(place.at.frame / medium.fps);
+  });
+
+  store.watch(["medium", "places"], ({ medium, places }) => {
+    if (medium?.kind === "video") row.mark(numbersOf(places ?? {}, "frame"), medium.frames);
+  });
+
+  store.watch(["playing"], ({ playing }) => {
+    const words = playing ? "Pause" : "Play";
+    play.replaceChildren(icon(playing ? "pause" : "play"));
+    play.title = `${words} (K)`;
+    play.setAttribute("aria-label", words);
   });
 }
 

@@ -1,6 +1,6 @@
 // The saved figures of the open place.
 
-import { deleteFigure, getFigures, getPlaces, saveFigure } from "../api.js";
+import { deleteFigure, getFigures, getObjects, getPlaces, saveFigure } from "../api.js";
 import { element, iconButton } from "../dom.js";
 import { swatch } from "./classes.js";
 
@@ -97,12 +97,42 @@ function contentOf(figure) {
     prompt: figure.meta.smartToolInput ?? null,
     description: figure.description,
     nn_created: figure.nnCreated,
+    nn_updated: figure.nnUpdated,
   };
 }
 
-/** Fetch the figures of the open place again. */
+let latest = 0; // of two answers that cross, the one that was asked for first is dropped
+
+/** Fetch the figures of the open place again, and what else changes with them. */
 export async function reload(store) {
+  await Promise.all([reloadFigures(store), reloadPlaces(store), reloadObjects(store)]);
+}
+
+/** Fetch the figures of the open place again. */
+export async function reloadFigures(store) {
   const place = store.get("place");
-  const [figures, places] = await Promise.all([getFigures(place), getPlaces(place)]);
-  if (store.get("place")?.key === place.key) store.set({ figures, places });
+  const number = (latest += 1);
+  const figures = await getFigures(place);
+  if (number === latest && store.get("place")?.key === place.key) put(store, { figures });
+}
+
+/** Fetch again how many figures each place of the open medium holds. */
+async function reloadPlaces(store) {
+  const place = store.get("place");
+  const places = await getPlaces(place);
+  if (store.get("medium") === place.medium) put(store, { places });
+}
+
+/** Fetch the objects of the open video again. */
+export async function reloadObjects(store) {
+  const medium = store.get("medium");
+  const objects = await getObjects(medium);
+  if (store.get("medium") === medium) put(store, { objects });
+}
+
+/** What is as it was stays the same value: who watches it has nothing to draw anew. */
+function put(store, changes) {
+  const news = Object.entries(changes)
+    .filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(store.get(name)));
+  store.set(Object.fromEntries(news));
 }

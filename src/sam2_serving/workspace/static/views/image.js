@@ -1,52 +1,59 @@
 // The picture view: draw a box, click, see the mask, keep it; or mend a figure.
 
-import { changeFigure, getPicture, saveFigure } from "../api.js";
-import { element, iconButton } from "../dom.js";
-import { decodeMask, drawMask } from "../mask.js";
+import { changeFigure, getFigures, getPicture, saveFigure } from "../api.js";
+import { decodeMasks } from "../mask.js";
 import { openPlace } from "../places.js";
 import { SmartTool } from "../smart_tool.js";
-import { reload } from "./figures.js";
+import { reload, reloadFigures } from "./figures.js";
 import { bindKeys } from "./keys.js";
+import { drawMasks } from "./layers.js";
 import { Notices } from "./notices.js";
 import { CORNER_CURSORS, cornerAt, drawPrompts, pointAt } from "./prompts.js";
+import { mountToolbar, mountZoom } from "./toolbars.js";
 
 /** @returns {ImageView} whose `edit(figure)` begins to change a figure of the open place */
-export function mountImage(root, stage, store, app, { speak, serve }) {
-  const view = new ImageView(root, stage, store, app, speak, serve);
+export function mountImage(root, stage, store, app, tools) {
+  const view = new ImageView(root, stage, store, app, tools);
   store.watch(["place"], ({ place }) => view.open(place));
   store.watch(["figures"], ({ figures }) => view.decodeFigures(figures));
   store.watch(["serve", "serveError", "place"], (state) =>
-    view.notices.showMissing(state, serve.open));
+    view.notices.showMissing(state, tools.serve.open));
   store.watch(["modelKey", "deploys"], ({ modelKey }) => {
     if (modelKey) view.smartTool.again();
   });
+  store.watch(["joins"], () => view.refresh());
   store.watch(["selected", "classId", "classes"], () => stage.redraw());
   return view;
 }
 
 class ImageView {
-  constructor(root, stage, store, app, speak, serve) {
-    Object.assign(this, { root, stage, store, app, speak, serve });
+  constructor(root, stage, store, app, { speak, serve, reel, track }) {
+    Object.assign(this, { root, stage, store, app, speak, serve, reel, track });
     this.place = null;
     this.ready = false; // whether the picture of the place is there
     this.masks = new Map(); // figure id -> {data, mask}
     this.draft = null; // the box that is being dragged
     this.notices = new Notices(root, speak);
     this.part = (id) => root.querySelector(`#${id}`);
-    this.buildToolbars();
+    this.bindActions();
     this.smartTool = new SmartTool((context, signal) => app.segment(context, signal), () => this.refresh());
     stage.tool = this;
     stage.layers = [(context, scale) => this.draw(context, scale)];
-    this.bindKeys();
   }
 
-  bindKeys() {
+  bindActions() {
     const { stage, store } = this;
-    bindKeys({
+    const object = {
       finish: () => this.finish(),
       drop: () => this.dropObject(),
       undo: () => this.smartTool.undo(),
       redo: () => this.smartTool.redo(),
+    };
+    bindKeys({
+      ...object,
+      finish: () => (this.smartTool.active ? this.finish() : this.play()),
+      play: () => this.play(),
+      track: () => this.track(),
       fit: () => stage.fit(),
       step: (count) => this.step(count),
       chooseClass: (index) => {
@@ -54,32 +61,13 @@ class ImageView {
         if (chosen) store.set({ classId: chosen.id });
       },
     });
-  }
-
-  buildToolbars() {
-    const { stage } = this;
-    this.buttons = {
-      finish: iconButton("check", "Save the figure (Space)", () => this.finish(), ".primary"),
-      drop: iconButton("cross", "Drop the object (Esc)", () => this.dropObject()),
-      undo: iconButton("undo", "Undo (Ctrl+Z)", () => this.smartTool.undo()),
-      redo: iconButton("redo", "Redo (Ctrl+Y)", () => this.smartTool.redo()),
-    };
-    this.editing = element("output.editing", { hidden: true });
-    this.latency = element("output.latency", { "aria-label": "Time of the last answer" });
-    this.part("toolbar").append(this.editing, ...Object.values(this.buttons), this.latency);
+    this.showTool = mountToolbar(this.part("toolbar"), object);
+    mountZoom(this.part("zoom"), stage);
     // A person who uses the mouse goes on on the picture; one who uses Tab stays where they are.
     addEventListener("click", ({ detail, target }) => {
       if (!detail || !target.closest?.(".stage button, .timeline button, .media button")) return;
       stage.canvas.focus({ preventScroll: true });
     });
-    const percent = element("output", { "aria-label": "Zoom" });
-    stage.zoomed = (scale) => { percent.textContent = `${Math.round(scale * 100)} %`; };
-    this.part("zoom").append(
-      iconButton("minus", "Zoom out (wheel)", () => stage.zoom(1 / 1.4)),
-      percent,
-      iconButton("plus", "Zoom in (wheel)", () => stage.zoom(1.4)),
-      iconButton("fit", "Show the whole picture (F)", () => stage.fit()),
-    );
   }
 
   // The place -------------------------------------------------------------------------------------
@@ -87,6 +75,11 @@ class ImageView {
   async open(place) {
     const before = this.place;
     this.place = place;
+    const film = place && this.reel.take(place.key);
+    if (film) {
+      this.showFilm(film, place, before);
+      return;
+    }
     const same = before && before.key === place?.key; // only its window is another
     const alike = before?.medium === place?.medium && before?.width === place?.width
       && before?.height === place?.height;
@@ -100,20 +93,32 @@ class ImageView {
     try {
       await this.load(place, alike, this.loading.signal);
       if (this.figuresOf === place.key || this.place !== place) return;
-      await reload(this.store);
+      // Going on in a medium changes nothing but what is looked at.
+      const known = before?.medium === place.medium && this.store.get("places");
+      await (known ? reloadFigures : reload)(this.store);
       this.figuresOf = place.key;
     } catch (error) {
       if (this.place === place) this.notices.say(error.message, error.requestId);
     }
   }
 
-  leave(place, before) {
+  /** Show a frame of the film that is played: all that it needs is here. */
+  showFilm({ picture, figures, masks }, place, before) {
+    this.loading?.abort();
+    this.leave(place, before, figures, masks);
+    this.showMasks(masks);
+    this.figuresOf = place.key;
+    this.ready = true;
+    this.stage.show(picture, true);
+  }
+
+  leave(place, before, figures = [], masks = new Map()) {
     this.ready = false;
     this.figuresOf = null; // key of the place whose figures are here
     this.smartTool.begin(place);
-    this.masks.clear();
+    this.masks = masks;
     const places = before?.medium === place?.medium ? this.store.get("places") : null;
-    this.store.set({ figures: [], selected: null, places });
+    this.store.set({ figures, selected: null, places });
   }
 
   async load(place, alike, signal) {
@@ -127,6 +132,11 @@ class ImageView {
     this.speak(`${place.name} is open.`);
   }
 
+  /** Play the video, or pause. */
+  play() {
+    if (this.place?.medium.kind === "video") this.store.set({ playing: !this.store.get("playing") });
+  }
+
   /** Go on by some frames or slices. */
   step(count) {
     const { medium, at } = this.place ?? {};
@@ -135,15 +145,11 @@ class ImageView {
   }
 
   async decodeFigures(figures) {
-    const masks = new Map();
-    for (const { id, geometry } of figures) {
-      if (!geometry.bitmap) continue;
-      const { origin: [x, y], data } = geometry.bitmap;
-      const known = this.masks.get(id);
-      const unchanged = known && known.data === data && known.mask.x === x && known.mask.y === y;
-      masks.set(id, unchanged ? known : { data, mask: await decodeMask({ x, y }, data) });
-    }
-    if (this.store.get("figures") !== figures) return;
+    const masks = await decodeMasks(figures, this.masks);
+    if (this.store.get("figures") === figures) this.showMasks(masks);
+  }
+
+  showMasks(masks) {
     this.masks = masks;
     this.part("canvas").dataset.figures = masks.size;
     this.stage.redraw();
@@ -152,6 +158,10 @@ class ImageView {
   // Pointer events, in image coordinates ---------------------------------------------------------
 
   press(point, event) {
+    if (this.store.get("playing")) {
+      this.store.set({ playing: false });
+      return false;
+    }
     if (!this.ready) return false; // the picture on the stage is that of another frame
     const { crop, points } = this.smartTool.prompts;
     if (event.altKey) {
@@ -212,7 +222,7 @@ class ImageView {
     else if (this.smartTool.active) {
       this.smartTool.drop();
       this.speak("Dropped. Undo brings it back.");
-    }
+    } else this.store.set({ joins: null });
   }
 
   async finish() {
@@ -236,7 +246,8 @@ class ImageView {
   async save() {
     const { place, smartTool } = this;
     const edited = smartTool.edited?.figure;
-    const classId = this.store.get("classId");
+    const { id: object_id = null, classId: class_id } =
+      this.store.get("joins") ?? { classId: this.store.get("classId") };
     const object = await smartTool.finished();
     if (this.place.key !== place.key) return null; // the person went on: the object waits there
     const { state, prompts } = smartTool;
@@ -245,11 +256,25 @@ class ImageView {
       else if (state !== "error") this.notices.say("There is no mask to save yet.");
       return null;
     }
-    const { description } = edited ?? {};
-    if (edited) await changeFigure(edited.id, { class_id: edited.classId, description, ...object });
-    else await saveFigure(place, { class_id: classId, ...object });
+    const { objectId } = edited
+      ? await this.change(edited, place, object)
+      : await saveFigure(place, { class_id, object_id, ...object });
     smartTool.saved(place, prompts);
+    this.store.set({ followed: objectId, joins: null });
     return place;
+  }
+
+  /** Save an edit. Tracking may have put another figure in the place of the one that was edited. */
+  async change({ id, classId: class_id, objectId: object_id, description }, place, object) {
+    const content = { class_id, object_id, description, ...object };
+    try {
+      return await changeFigure(id, content);
+    } catch (error) {
+      if (error.status !== 404) throw error;
+    }
+    const instead = (await getFigures(place))
+      .find(({ objectId, nnUpdated }) => objectId !== null && objectId === object_id && nnUpdated);
+    return instead ? changeFigure(instead.id, content) : saveFigure(place, content);
   }
 
   /** What some work gives, or null; why it failed is said. */
@@ -270,16 +295,8 @@ class ImageView {
     const state = this.place ? tool.state : "empty";
     this.root.dataset.state = state;
     this.notices.hint(state);
-    this.buttons.finish.disabled = !["mask", "waiting"].includes(state);
-    this.buttons.drop.disabled = !tool.active;
-    this.buttons.undo.disabled = !tool.past.length;
-    this.buttons.redo.disabled = !tool.future.length;
-    this.editing.hidden = !tool.edited;
-    if (tool.edited) this.editing.textContent = `Editing #${tool.edited.figure.id}`;
-    if (tool.latencyMs !== undefined) {
-      this.store.set({ latencyMs: tool.latencyMs });
-      this.latency.textContent = `${Math.round(tool.latencyMs)} ms`;
-    }
+    this.showTool(tool, this.store.get("joins"));
+    if (tool.latencyMs !== undefined) this.store.set({ latencyMs: tool.latencyMs });
     const { error } = tool;
     if (state === "error") this.notices.say(error.message, error.requestId, () => tool.request());
     else this.notices.say(null);
@@ -290,18 +307,7 @@ class ImageView {
 
   draw(context, scale) {
     if (this.stage.held && !this.ready) return; // masks of one frame on the picture of another
-    const { classes, classId, figures, selected } = Object.fromEntries(
-      ["classes", "classId", "figures", "selected"].map((name) => [name, this.store.get(name)]),
-    );
-    const colorOf = (id) => classes.find((one) => one.id === id)?.color ?? "#888888";
-    const { mask, prompts, edited, state } = this.smartTool;
-    const inWork = state === "error" ? null : edited?.figure.id;
-    for (const { id, classId: owner } of figures) {
-      const known = id === inWork ? null : this.masks.get(id);
-      if (known) drawMask(context, known.mask, colorOf(owner), scale, id === selected);
-    }
-    const owner = edited?.figure.classId ?? classId;
-    if (mask) drawMask(context, mask, colorOf(owner), scale, true);
-    drawPrompts(context, prompts, this.draft, scale);
+    drawMasks(context, scale, this.store, this.masks, this.smartTool);
+    drawPrompts(context, this.smartTool.prompts, this.draft, scale);
   }
 }

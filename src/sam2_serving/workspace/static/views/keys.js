@@ -2,6 +2,7 @@
 
 const TYPED = "input[type=text], input[type=number], select, textarea";
 const PRESSED = "button, a[href], summary, input[type=checkbox], input[type=radio]";
+const AGAIN = new Set(["arrowleft", "arrowright", "z", "y"]); // what a key that is held goes on doing
 const HAS_ARROWS = "input[type=range], input[type=radio]";
 
 /** Call an action when its key is pressed, unless a person is typing or a panel is open. */
@@ -12,7 +13,7 @@ export function bindKeys(actions) {
     const action = actionOf(event, actions);
     if (!action) return;
     event.preventDefault(); // Space and the arrows would scroll as well
-    action();
+    if (!event.repeat || AGAIN.has(event.key.toLowerCase())) action();
   });
 }
 
@@ -31,6 +32,8 @@ function actionOf(event, actions) {
     return () => actions.step(key === "arrowleft" ? -far : far);
   }
   if (key === "f") return actions.fit;
+  if (key === "k") return actions.play;
+  if (key === "t") return actions.track;
   if (/^[1-9]$/.test(key)) return () => actions.chooseClass(Number(key) - 1);
   return null;
 }

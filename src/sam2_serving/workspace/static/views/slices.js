@@ -39,7 +39,9 @@ export function mountSlices(root, store) {
     if (root.hidden) return;
     const { at } = place;
     for (const radio of root.querySelectorAll("[name=plane]")) radio.checked = radio.value === at.plane;
-    row.show(at.slice, medium.planes[at.plane].slices, numbersOf(places ?? {}, at.plane));
+    const count = medium.planes[at.plane].slices;
+    row.show(at.slice, count);
+    row.mark(numbersOf(places ?? {}, at.plane), count);
     const { min, max } = medium.window;
     const step = max - min > 50 ? 1 : (max - min) / 200 || 1;
     center.show(at.center, min, max, step);
