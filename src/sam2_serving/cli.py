@@ -1,4 +1,4 @@
-"""The command `sam2-serving`: demo, serve, models, download, segment."""
+"""The command `sam2-serving`: demo, serve, models, download, segment, track."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ from PIL import Image
 from pydantic import ValidationError
 from tqdm import tqdm
 
+from sam2_serving.cli_track import (
+    TrackError,
+    VideoFile,
+    check_output,
+    frames_to_track,
+    track_file,
+)
 from sam2_serving.demo import DemoError, app_command, demo_from, run_demo
 from sam2_serving.downloads import DownloadError
 from sam2_serving.engine import Engine, ImageKey, ImageSource, Segmentation
@@ -38,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0, or 2 after a sentence on stderr.
+        0, or 2 after a sentence on stderr, or 130 after Ctrl-C.
     """
     try:
         options = _parser(server_settings()).parse_args(arguments)
@@ -48,9 +55,12 @@ def main(arguments: list[str] | None = None) -> int:
         name = f"SAM2_SERVING_{'_'.join(str(part) for part in wrong['loc']).upper()}"
         print(f"sam2-serving: {name}: {wrong['msg']}.", file=sys.stderr)
         return 2
-    except (UsageError, DemoError, DownloadError, ModelError) as error:
+    except (UsageError, TrackError, DemoError, DownloadError, ModelError) as error:
         print(f"sam2-serving: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("sam2-serving: Stopped.", file=sys.stderr)
+        return 130
 
 
 def _parser(settings: ServerSettings) -> argparse.ArgumentParser:
@@ -77,23 +87,39 @@ def _parser(settings: ServerSettings) -> argparse.ArgumentParser:
 
     segment = commands.add_parser("segment", help="one image and prompts to one mask")
     segment.add_argument("image", type=Path)
-    segment.add_argument(
-        "--box", type=float, nargs=4, metavar=("X0", "Y0", "X1", "Y1"), help="x1, y1 exclusive"
-    )
-    for name, meaning in (("--point", "click on the object"), ("--negative", "click beside it")):
-        segment.add_argument(
-            name, type=float, nargs=2, action="append", default=[], metavar=("X", "Y"), help=meaning
-        )
+    _add_clicks(segment)
     segment.add_argument("--refine", choices=("single", "two_pass"), default=settings.refine)
     segment.add_argument("--overlay", type=Path, help="PNG of the image with the mask over it")
     segment.add_argument("--mask", type=Path, help="PNG of the mask, 0 and 255")
     segment.add_argument("--rle", type=Path, help="JSON: COCO run-length code, predicted IoU")
     segment.set_defaults(run=_segment)
 
-    for command in (demo, serve, segment):
+    track = commands.add_parser("track", help="one object through a video")
+    track.add_argument("video", type=Path)
+    track.add_argument("--frame", type=int, default=0, help="where the object is shown; default: 0")
+    _add_clicks(track)
+    track.add_argument("--mask", type=Path, help="image of the object's mask: what is not black")
+    track.add_argument("--frames", type=int, help="how many to track; default: to the end")
+    track.add_argument("--backward", action="store_true", help="towards the first frame")
+    track.add_argument(
+        "--out", type=Path, required=True, help="overlay video (.mp4), or a folder of mask PNGs"
+    )
+    track.set_defaults(run=_track)
+
+    for command in (demo, serve, segment, track):
         command.add_argument("--model", default=settings.model, help="name or alias: see `models`")
         command.add_argument("--device", default=settings.device, help="auto, cpu, cuda, cuda:N")
     return parser
+
+
+def _add_clicks(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--box", type=float, nargs=4, metavar=("X0", "Y0", "X1", "Y1"), help="x1, y1 exclusive"
+    )
+    for name, meaning in (("--point", "click on the object"), ("--negative", "click beside it")):
+        parser.add_argument(
+            name, type=float, nargs=2, action="append", default=[], metavar=("X", "Y"), help=meaning
+        )
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -142,6 +168,43 @@ def _segment(options: argparse.Namespace) -> None:
         _write(options, image, answer)
     except OSError as error:
         raise UsageError(f"The result cannot be written: {error}.") from error
+
+
+def _track(options: argparse.Namespace) -> None:
+    ways = sum(one is not None for one in (options.point or None, options.box, options.mask))
+    if ways != 1 or (options.negative and not options.point):
+        raise UsageError(
+            "Say where the object is, in one way: --box X0 Y0 X1 Y1, --point X Y or --mask FILE."
+        )
+    known = _known(options.model)
+    video = VideoFile.open(options.video)
+    facts = video.facts
+    indices = frames_to_track(facts.frames, options.frame, options.frames, options.backward)
+    if options.mask is None:
+        prompts = _prompts(options, facts.height, facts.width)
+    else:
+        prompts = Prompts(mask=_read_mask(options.mask, facts.height, facts.width))
+    check_output(options.out, options.video)
+    model = load_model(_checkpoint(known), options.device, server_settings().dtype)
+    with Engine(model, store_bytes=server_settings().store_mb * 2**20) as engine:
+        followed = track_file(engine, video, options.frame, indices, prompts, options.out)
+    for sentence in followed.sentences():
+        print(sentence)
+    print(f"Tracked {len(indices)} frames ({engine.numeric_path}): {options.out}")
+
+
+def _read_mask(path: Path, height: int, width: int) -> npt.NDArray[np.bool_]:
+    mask = np.asarray(_read_image(path).any(axis=2))
+    if mask.shape != (height, width):
+        raise UsageError(
+            f"The mask {str(path)!r} has {mask.shape[1]} x {mask.shape[0]} pixels, the video "
+            f"{width} x {height}."
+        )
+    if not mask.any():
+        raise UsageError(f"The mask {str(path)!r} is empty: all of it is black.")
+    if mask.all():
+        raise UsageError(f"The mask {str(path)!r} covers the whole frame: none of it is black.")
+    return mask
 
 
 def _read_image(path: Path) -> npt.NDArray[np.uint8]:

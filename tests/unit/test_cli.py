@@ -129,7 +129,13 @@ def test_demo_names_a_port_that_is_taken(capsys):
     assert f"Port {port} is taken" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGHUP], ids=["Ctrl-C", "terminal closed"])
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(signal.SIGINT, id="Ctrl-C"),
+        pytest.param(signal.SIGHUP, id="terminal closed", marks=pytest.mark.long),
+    ],
+)
 def test_demo_starts_both_serves_nano_and_stops_both(tmp_path, end):
     page, app = free_port(), free_port()
     environment = {**os.environ, "SAM2_SERVING_DATA_DIR": str(tmp_path)}
