@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -11,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 import uvicorn
 from failing import FailingPlatform
 from live import OWNER_TOKEN, DrawnObject, Platform, RunningApp, free_port
 from pictures import (
+    CLIP,
     KINDS,
     draw_figures,
     scan_slice,
@@ -42,21 +45,24 @@ def media_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert cv2.imwrite(str(file), SCENES[seed].image[..., ::-1]), f"{file} was not written"
     write_kinds(folder / "kinds", SCENES[0].image)
     write_film(folder / "open" / "film.avi", [scene.image for scene in SCENES[:3]])
+    write_film(folder / "open" / "walk.avi", list(np.asarray(CLIP.frames)))
     write_scan(folder / "open" / "scan.nrrd", [scan_slice(scene.image) for scene in SCENES[:3]])
     write_cloud(folder / "open" / "cloud.pcd", folder / "open" / "scene1.png")
     return folder
 
 
 @pytest.fixture(scope="session")
-def ports() -> tuple[int, int]:
-    return free_port(), free_port()
+def app_port() -> int:
+    return free_port()
 
 
 @pytest.fixture(scope="session")
 def platform(
-    media_folder: Path, ports: tuple[int, int], tmp_path_factory: pytest.TempPathFactory
+    media_folder: Path, app_port: int, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Platform]:
-    app_port, port = ports
+    # Bound from now on: a port that is only chosen may be taken by the time it is used.
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
     settings = WorkspaceSettings(
         folder=media_folder,
         data_dir=tmp_path_factory.mktemp("workspace"),
@@ -66,9 +72,10 @@ def platform(
     )
     application = create_workspace(settings)
     server = uvicorn.Server(uvicorn.Config(application, port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     while not server.started:
+        assert thread.is_alive(), "the workspace did not start"
         time.sleep(0.05)
     workspace = application.state.workspace
     datasets = {one.name: one.id for one in workspace.store.datasets()}
@@ -81,6 +88,11 @@ def platform(
         for kind in ("video", "volume", "cloud")
     }
     objects = {f"scene{seed}": DrawnObject.largest(one.masks) for seed, one in enumerate(SCENES)}
+    others["clip"] = next(
+        one.id
+        for one in workspace.store.entities(list(datasets.values()), "video")
+        if one.name == "walk.avi"
+    )
     others["photo"] = workspace.store.photos([others["cloud"]])[0].id
     yield Platform(
         settings.public_address,
@@ -129,10 +141,10 @@ def app_environment(
 
 @pytest.fixture(scope="session")
 def app(
-    app_environment: dict[str, str], ports: tuple[int, int], tmp_path_factory: Any
+    app_environment: dict[str, str], app_port: int, tmp_path_factory: Any
 ) -> Iterator[RunningApp]:
     log_file = tmp_path_factory.mktemp("log") / "app.log"
-    running = RunningApp(ports[0], app_environment, log_file).start()
+    running = RunningApp(app_port, app_environment, log_file).start()
     yield running
     running.stop()
 

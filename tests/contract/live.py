@@ -23,6 +23,7 @@ import supervisely as sly
 from sam2_serving.masks import encode_bitmap
 from sam2_serving.workspace.context import Workspace
 from sam2_serving.workspace.settings import TASK_ID
+from sam2_serving.workspace.tracks import Message
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 OWNER_TOKEN = "owner-token-0123456789abcdef"
@@ -184,6 +185,11 @@ class Platform:
         return self.api().task.send_request(
             TASK_ID, route, data=state or {}, context=dict(context), retries=1
         )
+
+    def told(self, track_id: str, channel: str = "notify") -> list[Message]:
+        """What the app told the labeling tool about a track, the oldest first."""
+        messages = self.workspace.tracks.messages(track_id)
+        return [one for one in messages if one.channel == channel]
 
     def count(self, route: str) -> int:
         return self.workspace.counts.read().get(route, 0)

@@ -14,8 +14,25 @@ import supervisely as sly
 from live import OWNER_TOKEN
 from PIL import Image
 
+from sam2_serving.scenes import Clip, draw_clip
+
 AIR, BONE = -1000, 3000
 """Intensities that black and white of a scene become in a scan."""
+
+
+CLIP_FRAMES = 20
+
+
+def _lasting(seed: int) -> tuple[Clip, list[int]]:
+    """Draw a clip; return it with its objects that can be seen on every frame, largest first."""
+    clip = draw_clip(seed, frames=CLIP_FRAMES, size=(160, 120))
+    seen = np.flatnonzero((clip.masks.sum((2, 3)) > 60).all(0))
+    return clip, sorted(map(int, seen), key=lambda one: -int(clip.masks[:, one].sum()))
+
+
+CLIP, CLIP_OBJECTS = next(
+    (clip, objects) for clip, objects in map(_lasting, range(100)) if len(objects) >= 3
+)
 
 
 def write_film(file: Path, frames: Sequence[np.ndarray]) -> None:

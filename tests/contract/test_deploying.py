@@ -129,6 +129,7 @@ def test_stop_then_everything_says_so(served: RunningApp) -> None:
     assert deploy(served, "nano").status_code == 200
 
 
+@pytest.mark.long
 def test_redeploy_frees_the_old_engine(served: RunningApp, platform: Platform) -> None:
     context = {"positive": [{"x": 9, "y": 9}], "negative": []}
     body = platform.envelope({**context, "image_id": platform.images["scene0"]})

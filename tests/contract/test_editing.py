@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from live import DrawnObject, Platform, RunningApp
+from failing import FailingPlatform
+from live import OWNER_TOKEN, DrawnObject, Platform, RunningApp
 from pictures import shapes_of
+from test_deploying import deploy
 from test_permissions import MEMBER
 from test_sources import SOURCES
 from test_traffic import mask_of
@@ -68,24 +72,26 @@ def test_inline_mask_wins_and_calls_nobody(
     assert platform.count("annotations.info") == 0
 
 
-@pytest.mark.parametrize("kind", SOURCES)
-def test_session_across_a_restart(
-    kind: str, app: RunningApp, platform: Platform, drawn: DrawnObject
-) -> None:
+def test_session_across_a_restart(app: RunningApp, platform: Platform, drawn: DrawnObject) -> None:
     """Works for frames, slices and photos as for images; the later clicks carry only the key."""
-    source = SOURCES[kind](platform)
-    key = {"local_figure_id": f"restart {kind}"}
-    begun = click(app, platform, **source, **key, init_figure=True, mask=inline(drawn.mask))
-    assert begun.status_code == 200, begun.text
-    later = click(app, platform, **source, **key, **LATER)
-    assert later.status_code == 200, later.text
-    assert later.content != begun.content
+    sources = {kind: make(platform) for kind, make in SOURCES.items()}
+    keys = {kind: {"local_figure_id": f"restart {kind}"} for kind in sources}
+    begun, later = {}, {}
+    for kind, source in sources.items():
+        first = {"init_figure": True, "mask": inline(drawn.mask)}
+        begun[kind] = click(app, platform, **source, **keys[kind], **first)
+        assert begun[kind].status_code == 200, begun[kind].text
+        later[kind] = click(app, platform, **source, **keys[kind], **LATER)
+        assert later[kind].status_code == 200, later[kind].text
+        assert later[kind].content != begun[kind].content
     app.stop()
     app.start()
-    assert click(app, platform, **source, **key).content == begun.content
-    assert click(app, platform, **source, **key, **LATER).content == later.content
-    whole = {**LATER, "mask": inline(drawn.mask)}
-    assert click(app, platform, **source, **whole).content == later.content
+    for kind, source in sources.items():
+        key = keys[kind]
+        assert click(app, platform, **source, **key).content == begun[kind].content
+        assert click(app, platform, **source, **key, **LATER).content == later[kind].content
+        whole = {**LATER, "mask": inline(drawn.mask)}
+        assert click(app, platform, **source, **whole).content == later[kind].content
 
 
 def test_forgotten_edit_is_an_error_never_another_mask(
@@ -231,3 +237,42 @@ def test_window_may_change_while_a_slice_is_edited(
     later = click(app, platform, **source, **key, **LATER)
     assert later.status_code == 200, later.text
     assert later.content == click(app, platform, **source, **LATER, mask=inline(drawn.mask)).content
+
+
+@pytest.mark.parametrize("reason", ["a mask that cannot be read", "no model"])
+def test_start_that_fails_leaves_nothing_of_the_edit_before(
+    reason: str, app: RunningApp, platform: Platform, drawn: DrawnObject
+) -> None:
+    """The figure may have been saved in between: the mask of then is another mask."""
+    key = {"local_figure_id": f"again {reason}"}
+    before = np.roll(drawn.mask, 40, axis=1)
+    none = {"positive": [], "negative": []}
+    assert click(app, platform, **key, **none, mask=inline(before)).status_code == 200
+    if reason == "no model":
+        app.post("stop_model")
+        failed = click(app, platform, **key, init_figure=True, mask=inline(drawn.mask))
+        assert deploy(app).status_code == 200
+    else:
+        unreadable = {"data": "AAAA", "origin": [0, 0]}
+        failed = click(app, platform, **key, init_figure=True, mask=unreadable)
+    assert failed.status_code in (400, 503)
+    assert click(app, platform, **key, **LATER).status_code == 409
+
+
+def test_click_that_comes_before_the_first_one_is_answered_waits_for_its_mask(
+    app: RunningApp, failing_platform: FailingPlatform, drawn: DrawnObject
+) -> None:
+    def post(**context: Any) -> Any:
+        context = {"image_id": failing_platform.image("info slow"), "negative": [], **context}
+        envelope = {"api_token": OWNER_TOKEN, "server_address": failing_platform.address}
+        return app.post("smart_segmentation", {**envelope, "context": context})
+
+    key = {"local_figure_id": "impatient"}
+    first = {"positive": LATER["positive"], "mask": inline(drawn.mask), "init_figure": True}
+    with ThreadPoolExecutor(2) as pool:
+        started = pool.submit(post, **key, **first)
+        time.sleep(0.3)
+        later = pool.submit(post, **key, **LATER)
+        assert started.result().status_code == 200, started.result().text
+        assert later.result().status_code == 200, later.result().text
+    assert later.result().content == post(**LATER, mask=inline(drawn.mask)).content

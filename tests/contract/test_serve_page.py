@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +196,8 @@ def test_page_does_not_give_the_token_away(page: Page, platform: Platform) -> No
 def test_failed_serve_says_why_and_leaves_a_clear_state(page: Page) -> None:
     page.choose("SAM 2.1")
     refused = page.press("SERVE")
-    assert refused.status_code >= 400
+    assert refused.status_code == 422
+    assert "sam2.1_hiera_tiny.pt" in refused.json()["message"]
     options = page.app.post("get_serve_options").json()
     assert (options["state"], options["deployed"], options["progress"]) == ("failed", None, None)
     assert "sam2.1_hiera_tiny.pt" in options["error"]
@@ -209,3 +211,24 @@ def test_every_widget_route_is_known(page: Page) -> None:
     routes = set(re.findall(r"""['"](/[A-Za-z0-9_]+AutoId[A-Za-z0-9]+/[a-z_]+)['"]""", page.html))
     assert routes
     assert all(route.count("/") == 2 for route in routes)
+
+
+def test_buttons_wait_for_a_deploy_of_somebody_else(page: Page) -> None:
+    """The sentence of `/deploy_from_api`; a stop in the middle would leave half a model served."""
+    nano = {"model_name": "nano", "deploy_params": {"model_source": "Pretrained models"}}
+    assert page.app.post("deploy_from_api", {"state": nano}).status_code == 200
+    page.choose("Nano")
+    serve = page.button("SERVE")
+    with ThreadPoolExecutor(1) as pool:
+        # Its download fails, but only after some tries.
+        other = {"state": {**nano, "model_name": "SAM 2.1 Hiera large"}}
+        loading = pool.submit(page.app.post, "deploy_from_api", other)
+        page.app.wait(lambda: page.app.post("get_serve_options").json()["state"] == "loading")
+        refused = [page.press("SERVE"), page.press("STOP AND CHOOSE ANOTHER MODEL")]
+        assert not loading.done()
+        assert loading.result().status_code == 422
+    for answer in refused:
+        assert answer.status_code == 409
+        assert "being loaded already" in answer.json()["message"]
+    assert page.app.post("is_online").json() == {"is_online": True}
+    assert not page.shows(serve)

@@ -11,7 +11,6 @@ import pytest
 import supervisely as sly
 from live import Platform, RunningApp
 from pictures import KINDS
-from test_deploying import deploy
 from test_permissions import MEMBER, STRANGER
 
 AXIAL = {"x": 0, "y": 0, "z": 1}
@@ -132,19 +131,20 @@ def test_further_clicks_download_nothing(kind: str, app: RunningApp, platform: P
     assert platform.workspace.counts.read() == {}
 
 
-@pytest.mark.parametrize("kind", SOURCES)
-def test_first_click_downloads_once(kind: str, app: RunningApp, platform: Platform) -> None:
-    source = SOURCES[kind](platform)
-    assert deploy(app).status_code == 200  # forgets all embeddings
+def test_first_click_downloads_once(app: RunningApp, platform: Platform) -> None:
+    sources = {kind: make(platform) for kind, make in SOURCES.items()}
     app.stop()
-    app.start()  # forgets all permissions
-    platform.workspace.counts.reset()
-    with ThreadPoolExecutor(4) as pool:
-        codes = [
-            one.status_code for one in pool.map(lambda _: click(app, platform, source), "abcd")
-        ]
-    assert codes == [200] * 4
-    assert platform.count(DOWNLOADS[kind]) <= 2, "one, or two if the second came in between"
+    app.start()  # forgets all embeddings and permissions
+    for kind, source in sources.items():
+        platform.workspace.counts.reset()
+        with ThreadPoolExecutor(4) as pool:
+            codes = [
+                one.status_code
+                for one in pool.map(lambda _, source=source: click(app, platform, source), "abcd")
+            ]
+        assert codes == [200] * 4
+        downloads = platform.count(DOWNLOADS[kind])
+        assert downloads <= 2, f"{kind}: one, or two if the second came in between"
 
 
 @pytest.mark.parametrize("kind", SOURCES)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from live import OWNER_TOKEN, REPOSITORY, Platform, RunningApp, free_port
 from serve_page import Page
+from test_deploying import deploy
+from test_freezing import freeze
 
 from sam2_serving.workspace.settings import TASK_ID
 
@@ -82,7 +84,7 @@ def test_with_a_page_the_same_routes(page_app: RunningApp, app: RunningApp) -> N
 def test_as_the_platform_starts_it(
     platform: Platform, app_environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """Contract 1.7 and 8.1: production mode, a Serve that fails, autorestart after a crash."""
+    """Contract 1.7 and 8.1: a Serve that fails, and a restart of a frozen model where it was."""
     environment = app_environment | {
         "API_TOKEN": OWNER_TOKEN,
         "TEAM_ID": "1",
@@ -99,11 +101,16 @@ def test_as_the_platform_starts_it(
         assert "sam2.1_hiera_tiny.pt" in refused.json()["detail"]["message"]
         page.choose("Nano")
         assert page.press("SERVE").status_code == 200
+        assert deploy(running, device="cpu:0").status_code == 200
+        freeze(running)
+        (kept,) = platform.api().task.get_fields(TASK_ID, ["autoRestartInfo"]).values()
+        assert kept["deployParams"]["device"] == "cpu:0", "the SDK would restart it on the CPU"
         assert running.process is not None
         running.process.kill()
         running.process.wait()
         running.start()  # waits until a model is served
-        assert running.post("get_serve_options").json()["deployed"]["model"] == "Nano (demo)"
+        params = running.post("get_deploy_info").json()["deploy_params"]
+        assert (params["device"], params["shown_name"]) == ("cpu:0", "Nano (demo)")
     finally:
         running.stop()
     assert platform.count("tasks.data.set") > 0

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from sam2_serving.pretrained import REPOSITORY
-from sam2_serving.scenes import draw_scene
+from sam2_serving.scenes import draw_clip, draw_scene
+from sam2_serving.workspace.samples import write_video
 
 README = (REPOSITORY / "README.md").read_text()
 
@@ -20,6 +21,7 @@ def photo(tmp_path, monkeypatch):
     """A folder with the files that the snippets name."""
     monkeypatch.chdir(tmp_path)
     Image.fromarray(draw_scene(2, size=(400, 320)).image).save("photo.jpg")
+    write_video(tmp_path / "clip.mp4", draw_clip(6, frames=4, size=(400, 320)).frames, "mp4v")
     (tmp_path / "checkpoints").symlink_to(REPOSITORY / "checkpoints")
     return tmp_path
 

@@ -1,0 +1,251 @@
+"""The SDK's own clients, unmodified: `Session` and `ModelAPI` (contract, section 2.2)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import supervisely as sly
+from live import OWNER_TOKEN, DrawnObject, Platform, RunningApp
+from pictures import CLIP
+from supervisely.nn.inference import Session, SessionJSON
+from supervisely.nn.model.model_api import ModelAPI
+
+from sam2_serving.workspace.settings import TASK_ID
+
+SIZE = (240, 320)
+RAW = {"mode": "raw", "points_per_side": 6, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.5}
+
+
+@pytest.fixture(autouse=True)
+def no_long_naps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clients look once a second; they may look more often."""
+    import time
+
+    sleep = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.05)))
+
+
+def url_of(app: RunningApp) -> str:
+    return f"http://127.0.0.1:{app.port}"
+
+
+def session(
+    app: RunningApp, platform: Platform, settings: dict[str, Any], kind: Any = Session
+) -> Any:
+    return kind(platform.api(), session_url=url_of(app), inference_settings=settings)
+
+
+@pytest.fixture(scope="module", params=["by address", "by task"])
+def model(request: pytest.FixtureRequest, app: RunningApp, platform: Platform) -> ModelAPI:
+    if request.param == "by address":
+        return ModelAPI(api=platform.api(), url=url_of(app))
+    connected: ModelAPI = platform.api().nn.connect(TASK_ID)
+    return connected
+
+
+def box_settings(drawn: DrawnObject, **more: Any) -> dict[str, Any]:
+    a, b = drawn.crop
+    return {"mode": "bbox", "bbox_coordinates": [a["y"], a["x"], b["y"], b["x"]], **more}
+
+
+def settings_of(mode: str, drawn: DrawnObject) -> dict[str, Any]:
+    point = {"point_coordinates": [[drawn.click["x"], drawn.click["y"]]], "point_labels": [1]}
+    return {
+        "raw": RAW,
+        "points": {"mode": "points", **point},
+        "bbox": box_settings(drawn, bbox_class_name="car"),
+        "combined": box_settings(drawn, bbox_class_name="car") | point | {"mode": "combined"},
+    }[mode]
+
+
+CLASS_NAMES = {
+    "raw": "object_mask", "points": "object_mask", "bbox": "car_mask", "combined": "car_mask",
+}  # fmt: skip
+
+
+def best(annotation: sly.Annotation, truth: np.ndarray) -> float:
+    def iou(label: sly.Label) -> float:
+        mask = np.zeros(SIZE, np.uint8)
+        label.geometry.draw(mask, 1)
+        return float(np.count_nonzero(truth & (mask > 0)) / np.count_nonzero(truth | (mask > 0)))
+
+    return max(iou(label) for label in annotation.labels)
+
+
+def same(one: sly.Annotation, other: sly.Annotation) -> bool:
+    return bool(one.to_json()["objects"] == other.to_json()["objects"])
+
+
+# Session
+
+
+@pytest.mark.parametrize("mode", CLASS_NAMES)
+def test_session_for_an_image(app: RunningApp, platform: Platform, mode: str) -> None:
+    drawn = platform.objects["scene1"]
+    client = session(app, platform, settings_of(mode, drawn))
+    annotation = client.inference_image_id(platform.images["scene1"])
+    assert annotation.img_size == SIZE
+    assert best(annotation, drawn.mask) > 0.5
+    assert {label.obj_class.name for label in annotation.labels} == {CLASS_NAMES[mode]}
+
+
+def test_session_takes_every_setting_that_is_offered(app: RunningApp, platform: Platform) -> None:
+    client = session(app, platform, {})
+    client.update_inference_settings(**client.get_default_inference_settings(), classes=None)
+    client.update_inference_settings(**RAW)
+    assert client.inference_image_id(platform.images["scene0"]).labels
+    assert client.get_human_readable_info()["Batch inference support"] is True
+
+
+def test_session_for_many_images(app: RunningApp, platform: Platform) -> None:
+    client = session(app, platform, box_settings(platform.objects["scene0"]))
+    ids = [platform.images[name] for name in ("scene0", "scene1", "scene2")]
+    now = client.inference_image_ids(ids)
+    iterator = client.inference_image_ids_async(ids)
+    assert len(iterator) == 3
+    later = list(iterator)
+    assert [one.image_id for one in later] == ids
+    assert [one.image_name for one in later] == ["scene0.png", "scene1.png", "scene2.png"]
+    meta = client.get_model_meta()
+    for one, other in zip(now, later, strict=True):
+        assert same(one, sly.Annotation.from_json(other.annotation, meta))
+
+
+def test_session_for_files(app: RunningApp, platform: Platform, media_folder: Path) -> None:
+    client = session(app, platform, box_settings(platform.objects["scene0"]))
+    files = [str(media_folder / "open" / f"scene{number}.png") for number in (0, 1)]
+    by_id = client.inference_image_id(platform.images["scene0"])
+    assert same(client.inference_image_path(files[0]), by_id)
+    many = client.inference_image_paths(files)
+    assert len(many) == 2
+    assert same(many[0], client.inference_image_ids([platform.images["scene0"]])[0])
+
+
+def test_session_for_a_picture_of_the_platform_and_of_elsewhere(
+    app: RunningApp, platform: Platform
+) -> None:
+    client = session(app, platform, box_settings(platform.objects["scene0"]), SessionJSON)
+    for address in (
+        "http://127.0.0.1:9/x.png",
+        "http://localhost:1/x.png",
+        f"http://127.0.0.1:{app.port}/x.png",
+        "file:///etc/passwd",
+        "http://[::1",
+        f"{platform.address}@127.0.0.1:9/x.png",
+    ):
+        state = {"image_url": address, "settings": client.inference_settings}
+        answer = app.post("inference_image_url", {"state": state})
+        assert answer.status_code in (400, 403), (address, answer.text)
+    assert (
+        "SAM2_SERVING_IMAGE_URL_HOSTS"
+        in app.post(
+            "inference_image_url", {"state": {"image_url": "http://127.0.0.1:9/x.png"}}
+        ).json()["message"]
+    )
+    view = f"{platform.address}/workspace/api/images/{platform.images['scene0']}/view"
+    by_url = client.inference_image_url(view)
+    by_id = client.inference_image_id(platform.images["scene0"])
+    assert by_url["annotation"] == by_id["annotation"]
+    nothing = {"image_url": f"{platform.address}/nothing.png"}
+    assert app.post("inference_image_url", {"state": nothing}).status_code == 404
+
+
+def test_session_for_a_video(app: RunningApp, platform: Platform) -> None:
+    client = session(app, platform, {"mode": "points", "point_coordinates": [[5, 5]]})
+    clip = platform.others["clip"]
+    now = client.inference_video_id(clip, start_frame_index=2, frames_count=3)
+    iterator = client.inference_video_id_async(clip, start_frame_index=2, frames_count=3)
+    assert len(iterator) == 3
+    later = list(iterator)
+    assert len(now) == len(later) == 3
+    assert now[0].img_size == np.asarray(CLIP.frames[0]).shape[:2]
+
+
+def test_session_is_told_what_went_wrong_after_it_got_the_rest(
+    app: RunningApp, platform: Platform
+) -> None:
+    client = session(app, platform, box_settings(platform.objects["scene0"]))
+    ids = [platform.images["scene0"], 987654, platform.images["scene1"]]
+    iterator = client.inference_image_ids_async(ids)
+    assert [next(iterator).image_id, next(iterator).image_id] == [ids[0], ids[2]]
+    with pytest.raises(RuntimeError, match="1 of 3 have no prediction: image 987654"):
+        next(iterator)
+
+
+def test_session_stops(app: RunningApp, platform: Platform) -> None:
+    slow = RAW | {"points_per_side": 12}
+    client = session(app, platform, slow)
+    iterator = client.inference_image_ids_async([platform.images["scene0"]] * 50)
+    next(iterator)
+    uuid = client._async_inference_uuid
+    client.stop_async_inference()
+    assert list(iterator) == []
+    state = app.post("get_inference_progress", {"state": {"inference_request_uuid": uuid}}).json()
+    assert state["stopped"] is True
+
+
+# ModelAPI
+
+
+@pytest.mark.parametrize("mode", CLASS_NAMES)
+def test_model_for_an_image(model: ModelAPI, platform: Platform, mode: str) -> None:
+    drawn = platform.objects["scene1"]
+    settings = settings_of(mode, drawn)
+    (found,) = model.predict(image_id=platform.images["scene1"], settings=settings)
+    assert found.image_id == platform.images["scene1"]
+    assert found.name == "scene1.png"
+    assert best(found.annotation, drawn.mask) > 0.5
+    assert set(found.classes) == {CLASS_NAMES[mode]}
+    assert found.masks.shape[1:] == SIZE
+    assert len(found.boxes) == len(found.masks)
+
+
+def test_model_for_files_and_folders(
+    model: ModelAPI, platform: Platform, media_folder: Path, tmp_path: Path
+) -> None:
+    settings = box_settings(platform.objects["scene0"])
+    file = media_folder / "open" / "scene0.png"
+    # lists of paths and arrays make this client fail before it asks anybody
+    (by_id,) = model.predict(image_id=platform.images["scene0"], settings=settings)
+    (by_file,) = model.predict(input=str(file), settings=settings)
+    assert by_file.annotation_json == by_id.annotation_json
+    (tmp_path / "a.png").write_bytes(file.read_bytes())
+    (by_folder,) = model.predict(input=str(tmp_path), settings=settings)
+    assert by_folder.annotation_json == by_id.annotation_json
+
+
+def test_model_for_a_video_and_leaving_early(model: ModelAPI, platform: Platform) -> None:
+    settings = {"mode": "points", "point_coordinates": [[5, 5]]}
+    clip = platform.others["clip"]
+    found = model.predict(video_id=clip, start_frame=1, num_frames=3, settings=settings)
+    assert [one.frame_index for one in found] == [1, 2, 3]
+    assert {one.video_id for one in found} == {clip}
+    # the client stops and clears once more at the end of the block
+    with model.predict_detached(video_id=clip, num_frames=3, settings=settings) as running:
+        assert next(running).frame_index == 0
+        assert running.progress()["total"] == 3
+    with model.predict_detached(video_id=clip, num_frames=2, settings=settings) as running:
+        assert len(list(running)) == 2
+        assert running.is_done()
+
+
+def test_model_is_told_what_went_wrong(model: ModelAPI) -> None:
+    with pytest.raises(RuntimeError, match="MediaNotFound: image 987654"):
+        model.predict(image_id=987654)
+
+
+def test_as_the_client_of_a_task_that_has_no_token(app: RunningApp, media_folder: Path) -> None:
+    """Files need none: nobody's rights are in question."""
+    file = media_folder / "open" / "scene0.png"
+    bare = httpx.post(
+        f"{url_of(app)}/inference_image",
+        files={"files": ("a.png", file.read_bytes())},
+        data={"state": '{"settings": {"mode": "points", "point_coordinates": [[5, 5]]}}'},
+    )
+    assert bare.status_code == 200
+    assert bare.json()["name"] == "a.png"
+    assert OWNER_TOKEN not in bare.text
