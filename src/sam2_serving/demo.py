@@ -18,7 +18,7 @@ from types import FrameType
 import httpx
 
 from sam2_serving.pretrained import REPOSITORY
-from sam2_serving.settings import ServerSettings
+from sam2_serving.settings import KEEP_ALIVE_S, ServerSettings
 
 _START_LIMIT_S = 120.0
 _STOP_LIMIT_S = 20.0
@@ -132,7 +132,7 @@ def app_command(host: str, port: int) -> list[str]:
     """Return how the app is started, to be run in the repository's folder: as the platform does."""
     return [
         *(sys.executable, "-m", "uvicorn", "serve.main:m.app", "--ws", "websockets"),
-        *("--host", host, "--port", str(port)),
+        *("--host", host, "--port", str(port), "--timeout-keep-alive", str(KEEP_ALIVE_S)),
     ]
 
 

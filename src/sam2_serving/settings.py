@@ -12,6 +12,10 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+# Longer than any client or proxy keeps an idle connection: one that the server closes first can be
+# picked for a request at that very moment, and the request is lost. The manifest has it too.
+KEEP_ALIVE_S = 75
+
 
 def _default_checkpoints_dir() -> Path:
     """The repository's own folder when run from a checkout, else a cache folder."""

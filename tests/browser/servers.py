@@ -15,6 +15,8 @@ from typing import Any
 
 import httpx
 
+from sam2_serving.demo import app_command
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCREENSHOTS = REPOSITORY / "build" / "screenshots"
 TOKEN = "owner-token-of-the-browser-tests"
@@ -93,9 +95,7 @@ def app_process(data: Path, workspace_url: str, port: int) -> Iterator[str]:
         "SAM2_SERVING_PORT": str(port),
         "SAM2_SERVING_DATA_DIR": str(data),
     }
-    command = [sys.executable, "-m", "uvicorn", "serve.main:m.app", "--ws", "websockets"]
-    command += ["--host", "127.0.0.1", "--port", str(port)]
-    with process(command, environment, data / "app.log", f"{url}/is_alive"):
+    with process(app_command("127.0.0.1", port), environment, data / "app.log", f"{url}/is_alive"):
         yield url
 
 

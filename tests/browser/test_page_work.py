@@ -36,12 +36,18 @@ def _hold_saving(page: Page) -> list[Route]:
     return held
 
 
-def _fail(page: Page, method: str) -> None:
-    """Let requests of this method to the figures fail."""
+def _failing(page: Page) -> set[str]:
+    """Let requests to the figures fail while their method is in the set.
+
+    The route stays on, whatever the set holds: one that is added right after another was taken off
+    may let the next request through.
+    """
+    methods: set[str] = set()
     page.route(
         FIGURES,
-        lambda route: route.abort() if route.request.method == method else route.continue_(),
+        lambda route: route.abort() if route.request.method in methods else route.continue_(),
     )
+    return methods
 
 
 def _press_and_hold(page: Page, labeler: Labeler, held: list[Route]) -> Route:
@@ -171,17 +177,18 @@ def test_what_is_saved_is_not_called_unsaved(
     labeler.open(served.url)
     labeler.box(*target.box)
     labeler.expect_state("mask")
-    _fail(page, "GET")
+    failing = _failing(page)
+    failing.add("GET")
     labeler.press("Space")
     notice = page.locator("#notice")
     expect(notice).to_contain_text("Saved, but the list is not up to date")
     labeler.expect_state("idle")
-    page.unroute(FIGURES)
+    failing.clear()
     page.reload()
     labeler.expect_figures(1)
     labeler.box(*target.box)
     labeler.expect_state("mask")
-    _fail(page, "POST")
+    failing.add("POST")
     labeler.press("Space")
     expect(notice).to_contain_text("Not saved")
     labeler.expect_state("mask")
@@ -197,10 +204,11 @@ def test_undoing_a_deletion_says_what_goes_wrong(
     page.get_by_role("button", name="Delete ").click()
     labeler.expect_figures(0)
     undo = page.locator(".undo").get_by_role("button", name="Undo")
-    _fail(page, "POST")
+    failing = _failing(page)
+    failing.add("POST")
     undo.click()
     expect(page.locator(".undo")).to_contain_text("is not back")
-    page.unroute(FIGURES)
+    failing.clear()
     held = _hold_saving(page)
     undo.dblclick()
     page.wait_for_timeout(100)

@@ -27,7 +27,7 @@ from sam2_serving.app.deployment import Deployment
 from sam2_serving.app.reporting import ModelNotReady
 from sam2_serving.app.security import Guard
 from sam2_serving.pretrained import MODELS_FILE, find_pretrained
-from sam2_serving.settings import ServerSettings
+from sam2_serving.settings import KEEP_ALIVE_S, ServerSettings
 
 OBJECT_CLASS = "object_mask"
 OBJECT_COLOUR = [24, 144, 255]
@@ -149,7 +149,11 @@ class SdkApp(PromptableSegmentation):  # type: ignore[misc]
     def run(self) -> None:
         """Listen on the address of the server settings until stopped."""
         config = uvicorn.Config(
-            self.app, host=self.settings.host, port=self.settings.port, ws="websockets"
+            self.app,
+            host=self.settings.host,
+            port=self.settings.port,
+            ws="websockets",
+            timeout_keep_alive=KEEP_ALIVE_S,
         )
         self._uvicorn_server = uvicorn.Server(config)
         self._uvicorn_server.run()

@@ -13,6 +13,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 
+from sam2_serving.settings import KEEP_ALIVE_S
 from sam2_serving.videos import FrameReader
 from sam2_serving.workspace import (
     browser,
@@ -131,6 +132,7 @@ def run(settings: WorkspaceSettings) -> None:
         host=settings.host,
         port=settings.port,
         log_level="warning",
+        timeout_keep_alive=KEEP_ALIVE_S,
         # Who asks is who holds the connection, whatever its headers say of others.
         proxy_headers=False,
         # A browser keeps connections open; do not wait for them on Ctrl-C.

@@ -11,6 +11,7 @@ import yaml
 from sam2_serving.app.app import SegmentAnything2
 from sam2_serving.app.sdk_app import APP_NAME
 from sam2_serving.app.track_figures import TRACKED_SHAPES
+from sam2_serving.demo import app_command
 from sam2_serving.pretrained import REPOSITORY, pretrained_models
 
 SERVE = REPOSITORY / "serve"
@@ -27,6 +28,10 @@ CLIENT_SETTINGS = set(
 def config() -> dict[str, Any]:
     loaded: dict[str, Any] = json.loads((REPOSITORY / "config.json").read_text())
     return loaded
+
+
+def test_manifest_and_command_line_start_the_app_alike(config: dict[str, Any]) -> None:
+    assert config["entrypoint"].split()[1:] == app_command("0.0.0.0", 8000)[1:]
 
 
 def test_manifest_says_what_the_platform_looks_for(config: dict[str, Any]) -> None:
