@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -17,6 +17,8 @@ from sam2_serving.app.inference_named import NamedFile
 from sam2_serving.app.inference_requests import (
     MAX_IMAGES,
     Asked,
+    BoxesRequest,
+    BoxesState,
     ImageRequest,
     ImagesRequest,
     InferenceState,
@@ -92,16 +94,26 @@ def inference_router(tool: InferenceTool, workers: Workers, max_file_bytes: int)
     async def inference_image_url(body: UrlRequest, request: Request) -> Response:
         return await answer(request, body, lambda cancel: tool.url(body, cancel))
 
+    @router.post("/inference_boxes")
+    async def inference_boxes(body: BoxesRequest, request: Request) -> Response:
+        note(request, image_id=body.state.image_id, boxes=len(body.state.boxes))
+        return await answer(request, body, lambda cancel: tool.image_boxes(body, cancel))
+
+    @router.post("/inference_boxes_file")
+    async def inference_boxes_file(request: Request) -> Response:
+        state, files = await _form(request, max_file_bytes, BoxesState)
+        file = _only(files)
+        return await answer(request, None, lambda cancel: tool.file_boxes(file, state, cancel))
+
     @router.post("/inference_image")
     async def inference_image(request: Request) -> Response:
-        state, files = await _form(request, max_file_bytes)
-        if len(files) != 1:
-            raise BadRequest(f"One file is expected in the form's 'files', {len(files)} came.")
-        return await answer(request, None, lambda cancel: tool.file(files[0], state, cancel))
+        state, files = await _form(request, max_file_bytes, InferenceState)
+        file = _only(files)
+        return await answer(request, None, lambda cancel: tool.file(file, state, cancel))
 
     @router.post("/inference_batch")
     async def inference_batch(request: Request) -> Response:
-        state, files = await _form(request, max_file_bytes)
+        state, files = await _form(request, max_file_bytes, InferenceState)
         return await answer(request, None, lambda cancel: tool.files(files, state, cancel))
 
     @router.post("/inference_video_id")
@@ -121,7 +133,7 @@ def inference_router(tool: InferenceTool, workers: Workers, max_file_bytes: int)
 
     @router.post("/inference_batch_async")
     async def inference_batch_async(request: Request) -> Started:
-        state, files = await _form(request, max_file_bytes)
+        state, files = await _form(request, max_file_bytes, InferenceState)
         job = tool.start_files(files, state)
         return Started(message=SCHEDULED, inference_request_uuid=job.uuid)
 
@@ -185,10 +197,15 @@ def _add_job_routes(router: APIRouter, tool: InferenceTool) -> None:
         return Cleared()
 
 
-async def _form(request: Request, max_bytes: int) -> tuple[InferenceState, list[NamedFile]]:
+State = TypeVar("State", bound=BaseModel)
+
+
+async def _form(
+    request: Request, max_bytes: int, kind: type[State]
+) -> tuple[State, list[NamedFile]]:
     """Read a form: its `files` in their order, and its `state` (or `settings`), a JSON object."""
     async with request.form(max_files=MAX_IMAGES) as form:
-        state = _state(form)
+        state = _state(form, kind)
         files = [one for one in form.getlist("files") if isinstance(one, UploadFile)]
         if not files:
             raise BadRequest("The form has no 'files'.")
@@ -200,17 +217,27 @@ async def _form(request: Request, max_bytes: int) -> tuple[InferenceState, list[
         return state, [NamedFile(one.filename, await one.read()) for one in files]
 
 
-def _state(form: FormData) -> InferenceState:
-    for name in ("state", "settings"):
-        text = form.get(name)
-        if not isinstance(text, str | None):
-            raise BadRequest(f"The form field {name!r} must be text: a JSON object.")
-        content = parse_json(text.encode(errors="replace")) if text else {}
-        if not isinstance(content, dict):
-            raise BadRequest(f"The form field {name!r} must be a JSON object.")
-        if content:
-            try:
-                return InferenceState.model_validate(content)
-            except ValidationError as error:
-                raise BadRequest(f"{name}: {validation_sentence(error.errors())}") from error
-    return InferenceState()
+def _only(files: list[NamedFile]) -> NamedFile:
+    if len(files) != 1:
+        raise BadRequest(f"One file is expected in the form's 'files', {len(files)} came.")
+    return files[0]
+
+
+def _state(form: FormData, kind: type[State]) -> State:
+    named = {name: _object(form, name) for name in ("state", "settings")}
+    name = "state" if named["state"] or not named["settings"] else "settings"
+    try:
+        return kind.model_validate(named[name])
+    except ValidationError as error:
+        raise BadRequest(f"{name}: {validation_sentence(error.errors())}") from error
+
+
+def _object(form: FormData, name: str) -> dict[str, Any]:
+    """Read a field of a form; empty if there is none."""
+    text = form.get(name)
+    if not isinstance(text, str | None):
+        raise BadRequest(f"The form field {name!r} must be text: a JSON object.")
+    content = parse_json(text.encode(errors="replace")) if text else {}
+    if not isinstance(content, dict):
+        raise BadRequest(f"The form field {name!r} must be a JSON object.")
+    return content

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeVar
 
@@ -87,8 +87,8 @@ class Answers:
         region = _region(settings, size)
         if settings.mode == "raw":
             windows = _windows(settings, region)
-            search = _Search(media, size, settings, self._look(settings), windows, cancel)
-            return self._with_engine(search.run)
+            search = _Search(media, size, settings, self.look(settings), windows, cancel)
+            return self.with_engine(search.run)
         prompts = _prompts(settings, size, self.max_pixels)
         refine = settings.refine or self.served.refine
 
@@ -98,13 +98,14 @@ class Answers:
             return engine.segment_many(media.source, asked, refine=refine, cancel=cancel)
 
         def run(engine: Engine) -> Outcome:
-            pieces = _prompted(prompts, settings, region, lambda asked: segment(engine, asked))
-            labels, about = labels_of(pieces, self._look(settings))
+            pieces = prompted(prompts, settings, region, lambda asked: segment(engine, asked))
+            labels, about = labels_of(pieces, self.look(settings))
             return _outcome(size, labels, about, engine, settings)
 
-        return self._with_engine(run)
+        return self.with_engine(run)
 
-    def _look(self, settings: InferenceSettings) -> Look:
+    def look(self, settings: InferenceSettings) -> Look:
+        """Return how masks are told."""
         tolerance = settings.polygon_tolerance
         return Look(
             settings.class_name(OBJECT_CLASS),
@@ -112,7 +113,8 @@ class Answers:
             self.tolerance if tolerance is None else tolerance,
         )
 
-    def _with_engine(self, ask: Callable[[Engine], Result]) -> Result:
+    def with_engine(self, ask: Callable[[Engine], Result]) -> Result:
+        """Ask the engine that serves; raises what `ask` raises, and ModelNotReady."""
         try:
             return ask(self.served.ready_engine())
         except EngineClosed:
@@ -120,13 +122,20 @@ class Answers:
             return ask(self.served.ready_engine())
 
 
-def _prompted(
-    prompts: list[Prompts],
+def prompted(
+    prompts: Sequence[Prompts],
     settings: InferenceSettings,
     region: Box,
     segment: Callable[[list[Prompts]], list[Segmentation]],
 ) -> Iterator[Piece]:
-    """Yield a mask for each prompt; those of boxes outside the picture are passed over."""
+    """Yield a mask for each prompt, in order; empty prompts are passed over.
+
+    Args:
+        prompts: on one picture.
+        settings: how masks are cleaned.
+        region: masks are cut to it, if the settings have one.
+        segment: asks the engine about some prompts.
+    """
     clicks = [(x, y) for x, y, positive in settings.points if positive]
     asked = [(number, one) for number, one in enumerate(prompts) if not one.is_empty]
     for start in range(0, len(asked), _BOXES_AT_ONCE):
@@ -224,7 +233,7 @@ def _region(settings: InferenceSettings, size: Size) -> Box:
         return Box(0, 0, width, height)
     region = settings.rectangle.box.clipped(height=height, width=width)
     if region is None:
-        raise BadRequest(_outside("The rectangle", size))
+        raise BadRequest(outside("The rectangle", size))
     return region
 
 
@@ -236,13 +245,13 @@ def _prompts(settings: InferenceSettings, size: Size, max_pixels: int) -> list[P
         points = tuple(Point(x, y, positive) for x, y, positive in settings.points)
     for point in points:
         if point.x >= width or point.y >= height:
-            raise BadRequest(_outside(f"The point at ({point.x:g}, {point.y:g})", size))
+            raise BadRequest(outside(f"The point at ({point.x:g}, {point.y:g})", size))
     mask = _init_mask(settings, size, max_pixels)
     if settings.mode == "points" or not settings.boxes:
         return [Prompts(points, None, mask)]
     boxes = [box.clipped(height=height, width=width) for box in settings.boxes]
     if boxes == [None]:
-        raise BadRequest(_outside("The box", size))
+        raise BadRequest(outside("The box", size))
     return [Prompts() if box is None else Prompts(points, box, mask) for box in boxes]
 
 
@@ -256,5 +265,6 @@ def _init_mask(settings: InferenceSettings, size: Size, max_pixels: int) -> Bool
     return mask
 
 
-def _outside(what: str, size: Size) -> str:
+def outside(what: str, size: Size) -> str:
+    """Say that something has no pixel inside a picture of a size."""
     return f"{what} lies outside the image, which has {size[0]} x {size[1]} pixels."

@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from sam2_serving.app.inference_settings import MAX_BOXES
 from sam2_serving.app.requests import Identifier, Number, Part, WholeNumber
 from sam2_serving.app.tracking_requests import Direction, FrameCount, FrameNumber
 
@@ -108,6 +109,28 @@ class ProjectState(InferenceState):
     )
 
 
+class BoxesState(Part):
+    """The state of `/inference_boxes_file`.
+
+    Attributes:
+        boxes: each is checked by itself, so that a bad one does not spoil the others.
+    """
+
+    boxes: Annotated[list[Any], Field(max_length=MAX_BOXES)]
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _null_is_empty(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+
+class ImageBoxesState(BoxesState):
+    """The state of `/inference_boxes`."""
+
+    image_id: Identifier = Field(validation_alias=_known_by("image_id", "imageId"))
+
+
 class JobState(Part):
     """The state of a request about one that was started."""
 
@@ -148,6 +171,12 @@ class ImagesRequest(Asked):
     """The body of `/inference_batch_ids`."""
 
     state: ImagesState
+
+
+class BoxesRequest(Asked):
+    """The body of `/inference_boxes`."""
+
+    state: ImageBoxesState
 
 
 class UrlRequest(Asked):

@@ -16,11 +16,14 @@ from supervisely.sly_logger import logger
 from sam2_serving.app import environment
 from sam2_serving.app.addresses import ServerPolicy
 from sam2_serving.app.inference_answers import Answers, ServedModel
+from sam2_serving.app.inference_boxes import BoxAnswers
 from sam2_serving.app.inference_jobs import Failure, InferenceJob, InferenceJobs
 from sam2_serving.app.inference_named import NamedFile, NamedPictures, Picture
 from sam2_serving.app.inference_pictures import WebPictures
 from sam2_serving.app.inference_requests import (
     Asked,
+    BoxesRequest,
+    BoxesState,
     ImageRequest,
     ImagesRequest,
     InferenceState,
@@ -125,6 +128,22 @@ class InferenceTool:
         order = self._order(body.state)
         pictures = self.pictures.frames(self._caller(body), body.state)
         return b'{"ann":%b}' % self._many(pictures, order, cancel)
+
+    def image_boxes(self, body: BoxesRequest, cancel: CancelToken) -> bytes:
+        """Answer for each box of an image: see `BoxAnswers.answer`."""
+        picture = self.pictures.image(self._caller(body), body.state.image_id)
+        return self._boxes(picture, body.state, cancel)
+
+    def file_boxes(self, file: NamedFile, state: BoxesState, cancel: CancelToken) -> bytes:
+        """Answer for each box of a file that came with the request."""
+        return self._boxes(self.pictures.file(file), state, cancel)
+
+    def _boxes(self, picture: Picture, state: BoxesState, cancel: CancelToken) -> bytes:
+        self.answers.served.ready_engine()
+        wanted = BoxAnswers(self.answers, self.defaults, self.answer_bytes)
+        settings = wanted.settings(state.settings)
+        media, _ = picture.open()
+        return wanted.answer(media, state.boxes, settings, cancel)
 
     # As a job
 

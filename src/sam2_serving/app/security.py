@@ -70,7 +70,13 @@ _LARGE_BODIES = frozenset(
 )
 """Routes whose JSON may hold a mask."""
 _FORMS = frozenset(
-    {"/track-api-files", "/inference_image", "/inference_batch", "/inference_batch_async"}
+    {
+        "/track-api-files",
+        "/inference_image",
+        "/inference_batch",
+        "/inference_batch_async",
+        "/inference_boxes_file",
+    }
 )
 """Routes that take files."""
 _MAX_SMALL_BODY = 2 * 2**20
