@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from tracking_live import Live, live
 from tracking_material import Mask, Peer, material, ours, write_folder, write_video
 
-from sam2_serving.cli_track import VideoFile
+from sam2_serving.commands.track_video import VideoFile
 
 
 def first_figure_s(running: Live, masks: list[Mask]) -> float:

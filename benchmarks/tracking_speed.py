@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from tracking_material import Material, Peer, material, ours, write_folder, write_video
 
-from sam2_serving.cli_track import VideoFile
+from sam2_serving.commands.track_video import VideoFile
 from sam2_serving.engine import Engine
 from sam2_serving.model import Prompts, SegmentationModel
 from sam2_serving.model.video import VideoTracker

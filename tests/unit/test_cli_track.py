@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from sam2_serving.cli import main
-from sam2_serving.cli_track import VideoFile, track_file
+from sam2_serving.commands.track_video import VideoFile, track_file
 from sam2_serving.engine import Engine, Keyframe, ObjectToTrack, TrackingRequest
 from sam2_serving.masks import Box, tight_box
 from sam2_serving.model import Point, Prompts, load_model

@@ -1,0 +1,5 @@
+"""Errors of commands."""
+
+
+class UsageError(Exception):
+    """The command cannot be carried out; the text says why."""
