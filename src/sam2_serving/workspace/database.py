@@ -21,6 +21,7 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         "DROP INDEX IF EXISTS figures_of_entity",
         "CREATE INDEX figures_of_place ON figures (entity_id, place)",
     ),
+    4: (),
 }
 """What brings the tables of a version up to the next; new tables are made without it."""
 

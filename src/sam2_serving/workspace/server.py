@@ -17,6 +17,7 @@ from sam2_serving.settings import KEEP_ALIVE_S
 from sam2_serving.videos import FrameReader
 from sam2_serving.workspace import (
     browser,
+    browser_changes,
     browser_faults,
     browser_figures,
     browser_media,
@@ -82,6 +83,15 @@ _FAMILIES: tuple[APIRouter, ...] = (
     ecosystem.router,
 )
 
+_OF_THE_PAGE = (
+    browser,
+    browser_media,
+    browser_figures,
+    browser_changes,
+    browser_tracks,
+    browser_faults,
+)
+
 
 def create_workspace(settings: WorkspaceSettings) -> FastAPI:
     """Build the workspace: read its folder, open its database, register its routes.
@@ -112,7 +122,7 @@ def create_workspace(settings: WorkspaceSettings) -> FastAPI:
     add_error_handlers(app)
     for family in _FAMILIES:
         app.include_router(family, prefix=API_PREFIX.rstrip("/"))
-    for part in (browser, browser_media, browser_figures, browser_tracks, browser_faults):
+    for part in _OF_THE_PAGE:
         app.include_router(part.router)
     app.include_router(proxy.router)
     _add_page(app)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Kept in SQLite's `user_version`; raise it with a migration in `database.MIGRATIONS`."""
 
 
@@ -167,6 +167,27 @@ class Figure(Table):
     track_id: Mapped[str | None] = mapped_column(default=None)
     """The run of tracking that made it."""
     created_by: Mapped[str]
+
+
+class Change(Table):
+    """Something that was done to figures on the page in one step, and can be undone in one."""
+
+    __tablename__ = "changes"
+
+    key: Mapped[str] = mapped_column(String, unique=True)
+    """The page's name for it: the same change that is sent again is done once."""
+    done: Mapped[bool] = mapped_column(default=True)
+    """False: it was undone."""
+    entity_ids: Mapped[list[Any]]
+    """The media whose figures it is about."""
+    figure_ids: Mapped[list[Any]]
+    """The figures that came or went."""
+    added: Mapped[list[Any]]
+    """Those of them that came."""
+    others: Mapped[list[Any]]
+    """Rows of these figures on the other side: before it while it is done, else after it."""
+    classes: Mapped[dict[str, Any]]
+    """Class on the other side, of each `figure:7` and `object:3` that got another."""
 
 
 class TeamFile(Table):
