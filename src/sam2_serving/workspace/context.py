@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 from sam2_serving.videos import FrameReader
 from sam2_serving.workspace.answers import BadRequest, Forbidden, NotFound
 from sam2_serving.workspace.counter import RequestCounts
+from sam2_serving.workspace.crops import DecodedImages
 from sam2_serving.workspace.faults import Faults
 from sam2_serving.workspace.files import TeamFiles
 from sam2_serving.workspace.media import MediaFolder
@@ -51,6 +52,7 @@ class Workspace:
     store: Store
     media: MediaFolder
     sync: MediaSync
+    decoded: DecodedImages
     frames: FrameReader
     volumes: VolumeReader
     files: TeamFiles

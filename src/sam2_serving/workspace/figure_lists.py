@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
-from sqlalchemy.orm import defer
+from sqlalchemy.orm import InstrumentedAttribute, defer
 
 from sam2_serving.workspace.answers import BadRequest
 from sam2_serving.workspace.api.strict import Condition, Listed, page_numbers
@@ -20,6 +21,9 @@ _COLUMNS = {
     "classId": Figure.class_id,
 }
 _BOUNDS = {"startFrame": ">=", "endFrame": "<="}
+WITH_EXTENT = ("bitmap", "polygon", "rectangle")
+"""Geometries that a box can be put around; a point has no size."""
+
 _FIELDS = sorted((*_COLUMNS, *_BOUNDS))
 
 
@@ -51,6 +55,24 @@ def list_figures(
         return list(session.scalars(page)), page_numbers(total, asked)
 
 
+def figures_of_class(store: Store, image_ids: Sequence[int], class_id: int) -> list[Figure]:
+    """Return the figures of a class that have an extent, image by image, in order of their ids."""
+    query = select(Figure).where(*_with_extent(image_ids), Figure.class_id == class_id)
+    with store.reading() as session:
+        return list(session.scalars(query.order_by(Figure.entity_id, Figure.id)))
+
+
+def count_by_class(store: Store, image_ids: Sequence[int]) -> dict[int, int]:
+    """Return the number of such figures by class; classes without are left out."""
+    query = select(Figure.class_id, func.count()).where(*_with_extent(image_ids))
+    with store.reading() as session:
+        return {row[0]: row[1] for row in session.execute(query.group_by(Figure.class_id))}
+
+
+def _with_extent(image_ids: Sequence[int]) -> list[ColumnElement[bool]]:
+    return [_among(Figure.entity_id, image_ids), Figure.geometry_type.in_(WITH_EXTENT)]
+
+
 def _clause(condition: Condition) -> ColumnElement[bool]:
     if condition.field in _BOUNDS:
         return _frame_bound(condition)
@@ -63,9 +85,13 @@ def _clause(condition: Condition) -> ColumnElement[bool]:
         raise BadRequest(f"filter.operator: {condition.field!r} takes '=' or 'in'.")
     if not isinstance(condition.value, list):
         raise BadRequest("filter.value: the operator 'in' needs a list.")
+    return _among(column, [_number(value) for value in condition.value])
+
+
+def _among(column: InstrumentedAttribute[Any], numbers: Sequence[int]) -> ColumnElement[bool]:
     # One parameter, however many numbers: SQLite limits how many parameters a query has.
-    numbers = json.dumps([_number(value) for value in condition.value])
-    return column.in_(select(func.json_each(numbers).table_valued("value").c.value))
+    given = func.json_each(json.dumps(list(numbers)))
+    return column.in_(select(given.table_valued("value").c.value))
 
 
 def _frame_bound(condition: Condition) -> ColumnElement[bool]:

@@ -17,6 +17,7 @@ from sam2_serving.settings import KEEP_ALIVE_S
 from sam2_serving.videos import FrameReader
 from sam2_serving.workspace import (
     browser,
+    browser_batch,
     browser_changes,
     browser_faults,
     browser_figures,
@@ -45,6 +46,7 @@ from sam2_serving.workspace.api import (
 )
 from sam2_serving.workspace.context import Here, Workspace
 from sam2_serving.workspace.counter import API_PREFIX, RequestCounter, RequestCounts
+from sam2_serving.workspace.crops import DecodedImages
 from sam2_serving.workspace.database import open_database
 from sam2_serving.workspace.faults import FaultInjector, Faults
 from sam2_serving.workspace.files import TeamFiles
@@ -88,6 +90,7 @@ _OF_THE_PAGE = (
     browser_media,
     browser_figures,
     browser_changes,
+    browser_batch,
     browser_tracks,
     browser_faults,
 )
@@ -166,6 +169,7 @@ def _open(settings: WorkspaceSettings) -> Workspace:
         store=store,
         media=media,
         sync=sync,
+        decoded=DecodedImages(),
         frames=FrameReader(),
         volumes=VolumeReader(),
         files=TeamFiles(store, settings.data_dir / "team-files", settings.team_files),
