@@ -8,7 +8,7 @@ from functools import cache
 import cv2
 import numpy as np
 import pytest
-import torch
+from networks import nano, tiny_with_random_weights
 from peer import iou
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 from skimage import data
@@ -16,14 +16,10 @@ from skimage import data
 from sam2_serving.model import (
     AutomaticSettings,
     FoundMask,
-    SegmentationModel,
     automatic,
-    build_network,
     find_all,
-    load_model,
 )
 from sam2_serving.model.network import feature_sizes
-from sam2_serving.pretrained import REPOSITORY
 from sam2_serving.scenes import draw_scene
 
 FEWEST, MOST = 20, 200
@@ -79,6 +75,9 @@ LONG_CASES = {
 }
 
 
+MODELS = {"nano": nano, "tiny": tiny_with_random_weights}
+
+
 @cache
 def image_of(name: str) -> np.ndarray:
     if name == "photograph":
@@ -87,30 +86,16 @@ def image_of(name: str) -> np.ndarray:
 
 
 @cache
-def model_of(name: str) -> SegmentationModel:
-    if name == "nano":
-        return load_model(REPOSITORY / "checkpoints/nano/nano.pt", "cpu", "float32")
-    torch.manual_seed(7)
-    network = build_network("sam2.1_hiera_t.yaml")
-    with torch.no_grad():
-        network.sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix.mul_(3)
-        for layer in network.sam_mask_decoder.output_hypernetworks_mlps:
-            layer.layers[-1].weight.mul_(8)
-        network.sam_mask_decoder.output_upscaling[-2].weight.mul_(4)
-    return SegmentationModel(network, "sam2.1_hiera_t.yaml", torch.device("cpu"))
-
-
-@cache
 def upstream(case: Case) -> list[dict]:
     """Return what Meta's generator finds."""
-    network = model_of(case.model).network
+    network = MODELS[case.model]().network
     generator = SAM2AutomaticMaskGenerator(network, **asdict(case.settings))
     generator.predictor._bb_feat_sizes = feature_sizes(network)
     return generator.generate(image_of(case.image))
 
 
 def ours(case: Case) -> list[FoundMask]:
-    return list(find_all(model_of(case.model), image_of(case.image), case.settings))
+    return list(find_all(MODELS[case.model](), image_of(case.image), case.settings))
 
 
 def share_found(masks: list[np.ndarray], among: list[np.ndarray]) -> float:

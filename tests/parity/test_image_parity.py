@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from networks import loud_nano, nano, tiny_with_random_weights
 from peer import Peer, iou, moved
 from skimage import data
 
@@ -15,17 +16,12 @@ from sam2_serving.model import (
     Point,
     Prediction,
     Prompts,
-    SegmentationModel,
-    build_network,
-    load_model,
     segment,
 )
-from sam2_serving.pretrained import REPOSITORY
 from sam2_serving.scenes import draw_scene
 
 KINDS = ("point", "points", "box", "box and points", "mask", "mask and points")
 LOGIT_TOLERANCE = 1e-3
-NANO = REPOSITORY / "checkpoints/nano/nano.pt"
 
 
 def photographs() -> list[np.ndarray]:
@@ -62,44 +58,24 @@ def clamped(prediction: Prediction) -> np.ndarray:
     return prediction.logits.clamp(-32, 32).numpy()
 
 
-def tiny_with_random_weights() -> SegmentationModel:
-    """A tiny whose prompts matter.
-
-    As initialised, its answers hardly depend on what is asked: the prompts' embeddings are made
-    louder, so that a wrong coordinate shows.
-    """
-    torch.manual_seed(7)
-    network = build_network("sam2.1_hiera_t.yaml")
-    with torch.no_grad():
-        network.sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix.mul_(3)
-        for layer in network.sam_mask_decoder.output_hypernetworks_mlps:
-            layer.layers[-1].weight.mul_(8)
-        network.sam_mask_decoder.output_upscaling[-2].weight.mul_(4)
-    return SegmentationModel(network, "sam2.1_hiera_t.yaml", torch.device("cpu"))
+MODELS = {
+    "nano": (nano, pictures),
+    "loud nano": (loud_nano, lambda: pictures()[-2:]),
+    "tiny": (lambda: tiny_with_random_weights(512), lambda: [data.coffee()]),
+    "tiny, full size": (tiny_with_random_weights, lambda: [data.coffee()]),
+}
+"""Networks and their pictures. A network of 1024 pixels takes its time: 512 are checked daily."""
 
 
-def loud_nano() -> SegmentationModel:
-    """Nano with logits far beyond +-32: masks must be cut from them before they are clamped."""
-    network = load_model(NANO, "cpu", "float32").network
-    with torch.no_grad():
-        for head in network.sam_mask_decoder.output_hypernetworks_mlps:
-            head.layers[-1].weight.mul_(8)
-            head.layers[-1].bias.mul_(8)
-    return SegmentationModel(network, "nano.yaml", torch.device("cpu"))
-
-
-@pytest.fixture(scope="module", params=["nano", "loud nano", "tiny"])
+@pytest.fixture(
+    scope="module",
+    params=["nano", "loud nano", "tiny", pytest.param("tiny, full size", marks=pytest.mark.long)],
+)
 def case(request):
     """(model, [(embedding, peer, image)]) with every picture embedded by both sides."""
-    if request.param == "nano":
-        model = load_model(NANO, "cpu", "float32")
-        images = pictures()
-    elif request.param == "loud nano":
-        model, images = loud_nano(), pictures()[-2:]
-    else:
-        model = tiny_with_random_weights()
-        images = [data.coffee()]
-    return model, [(model.embed(image), Peer(model, image), image) for image in images]
+    network, images = MODELS[request.param]
+    model = network()
+    return model, [(model.embed(image), Peer(model, image), image) for image in images()]
 
 
 def check_same_masks(case, kind, refine, count, seed):

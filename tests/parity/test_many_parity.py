@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from networks import nano
 from peer import Peer, iou, moved
 
 from sam2_serving.masks import tight_box
-from sam2_serving.model import Box, Point, Prompts, load_model, segment_many
-from sam2_serving.pretrained import REPOSITORY
+from sam2_serving.model import Box, Point, Prompts, segment_many
 from sam2_serving.scenes import draw_scene
 
 
 @pytest.fixture(scope="module")
 def model():
-    return load_model(REPOSITORY / "checkpoints/nano/nano.pt", "cpu", "float32")
+    return nano()
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from networks import nano
 from video_peer import (
     EXACT_FRAMES,
     Clip,
@@ -15,7 +16,6 @@ from video_peer import (
     close,
     drawn_clip,
     frames_from,
-    nano,
     photographed_clip,
     prompts_for,
     track,

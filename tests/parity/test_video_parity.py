@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from networks import nano
 from video_peer import (
     TOGETHER,
     Clip,
@@ -11,7 +12,6 @@ from video_peer import (
     drawn_clip,
     frames_from,
     loud_tiny,
-    nano,
     photographed_clip,
     prompts_for,
     track,

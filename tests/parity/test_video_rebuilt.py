@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from video_peer import Clip, Found, drawn_clip, iou, nano, photographed_clip, prompts_for, track
+from networks import nano
+from video_peer import Clip, Found, drawn_clip, iou, photographed_clip, prompts_for, track
 
 from sam2_serving.model import Prompts, TrackedMask, VideoTracker
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from networks import nano
 from video_peer import (
     EXACT_FRAMES,
     TOGETHER,
@@ -11,7 +12,6 @@ from video_peer import (
     drawn_clip,
     iou,
     loud_tiny,
-    nano,
     photographed_clip,
     prompts_for,
     track,
@@ -55,9 +55,9 @@ def pointers_zeroed(monkeypatch) -> None:
 
 
 def memories_swapped(monkeypatch) -> None:
-    track = VideoTracker._track
+    attend = VideoTracker._attend
     monkeypatch.setattr(
-        VideoTracker, "_track", lambda self, frame, recalls: track(self, frame, recalls[::-1])
+        VideoTracker, "_attend", lambda self, frame, recalls: attend(self, frame, recalls[::-1])
     )
 
 

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import cv2
 import numpy as np
 import torch
+from networks import TINY
 from PIL import Image
 from skimage import data
 
@@ -22,10 +23,8 @@ from sam2_serving.model import (
     SegmentationModel,
     VideoTracker,
     build_network,
-    load_model,
 )
-from sam2_serving.model.video import EncodedFrame
-from sam2_serving.pretrained import REPOSITORY
+from sam2_serving.model.frames import EncodedFrame
 from sam2_serving.scenes import draw_clip
 
 TOLERANCE = 1e-3
@@ -48,11 +47,6 @@ Asked = Mapping[int, Mapping[int, Prompts]]
 
 
 @cache
-def nano() -> SegmentationModel:
-    return load_model(REPOSITORY / "checkpoints/nano/nano.pt", "cpu", "float32")
-
-
-@cache
 def loud_tiny() -> SegmentationModel:
     """A tiny at 256 pixels whose random weights are rescaled until what it remembers matters.
 
@@ -60,7 +54,7 @@ def loud_tiny() -> SegmentationModel:
     same mask: nothing could be seen in it.
     """
     torch.manual_seed(7)
-    network = build_network("sam2.1_hiera_t.yaml", image_size=256)
+    network = build_network(TINY, image_size=256)
     with torch.no_grad():
         network.maskmem_tpos_enc.mul_(50)
         network.memory_encoder.mask_downsampler.encoder[-1].weight.mul_(2)
@@ -81,7 +75,7 @@ def loud_tiny() -> SegmentationModel:
         network.sam_mask_decoder.output_upscaling[-2].weight.mul_(4)
         # else no object is ever there, and no mask is ever read
         network.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.add_(3)
-    return SegmentationModel(network, "sam2.1_hiera_t.yaml", torch.device("cpu"))
+    return SegmentationModel(network, TINY, torch.device("cpu"))
 
 
 @dataclass
