@@ -6,17 +6,16 @@ embedding and go through the decoder together.
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError, field_validator
+from pydantic import Field, StrictStr, ValidationError
 from supervisely.sly_logger import logger
 
 from sam2_serving.app.platform_api import caller_of
@@ -27,7 +26,7 @@ from sam2_serving.app.reporting import (
     note,
     validation_sentence,
 )
-from sam2_serving.app.requests import Part, SmartToolRequest, SmartToolState
+from sam2_serving.app.requests import Body, NullIsEmpty, Part, SmartToolRequest, SmartToolState
 from sam2_serving.app.smart_tool import Question, SmartTool, SmartToolAnswer
 from sam2_serving.app.workers import Workers
 from sam2_serving.engine import Busy, Cancelled, CancelToken, EngineClosed, Segmentation
@@ -48,17 +47,8 @@ class DataContext(Part):
     data_to_process: dict[StrictStr, Any] = Field({}, max_length=MAX_ITEMS)
 
 
-class _Batch(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    api_token: StrictStr | None = None
-    server_address: StrictStr | None = None
-    state: SmartToolState = SmartToolState()
-
-    @field_validator("state", mode="before")
-    @classmethod
-    def _null_is_empty(cls, value: Any) -> Any:
-        return {} if value is None else value
+class _Batch(Body):
+    state: Annotated[SmartToolState, NullIsEmpty] = SmartToolState()
 
 
 class StatesRequest(_Batch):
@@ -87,7 +77,7 @@ def batched_router(tool: BatchedSmartTool, workers: Workers) -> APIRouter:
         items = dict(enumerate(body.context.states))
         note(request, items=len(items))
         found = await workers.run(
-            request, lambda cancel: tool.segment(body, items, cancel), _client(body)
+            request, lambda cancel: tool.segment(body, items, cancel), body.token_hash
         )
         return [found[key] for key in items]
 
@@ -96,7 +86,7 @@ def batched_router(tool: BatchedSmartTool, workers: Workers) -> APIRouter:
         items = body.context.data_to_process
         note(request, items=len(items))
         found = await workers.run(
-            request, lambda cancel: tool.segment(body, items, cancel), _client(body)
+            request, lambda cancel: tool.segment(body, items, cancel), body.token_hash
         )
         return {key: found[key] for key in items}
 
@@ -210,10 +200,6 @@ def _here(work: Callable[[Given], Result]) -> Callable[[Given], Result]:
     """Let other threads work in this request's context: its token stays out of the log."""
     context = copy_context()
     return lambda given: context.copy().run(work, given)
-
-
-def _client(body: _Batch) -> str:
-    return hashlib.sha256((body.api_token or "").encode()).hexdigest()
 
 
 def _log_failure(sentence: str) -> None:

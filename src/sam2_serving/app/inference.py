@@ -16,7 +16,6 @@ from sam2_serving.app.inference_jobs import InferenceJob
 from sam2_serving.app.inference_named import NamedFile
 from sam2_serving.app.inference_requests import (
     MAX_IMAGES,
-    Asked,
     BoxesRequest,
     BoxesState,
     ImageRequest,
@@ -28,7 +27,6 @@ from sam2_serving.app.inference_requests import (
     VideoRequest,
 )
 from sam2_serving.app.inference_tool import InferenceTool
-from sam2_serving.app.platform_api import Caller
 from sam2_serving.app.reporting import (
     BadRequest,
     MediaTooLarge,
@@ -36,6 +34,7 @@ from sam2_serving.app.reporting import (
     note,
     validation_sentence,
 )
+from sam2_serving.app.requests import Body
 from sam2_serving.app.workers import Workers
 from sam2_serving.engine import CancelToken
 
@@ -74,9 +73,9 @@ def inference_router(tool: InferenceTool, workers: Workers, max_file_bytes: int)
     router = APIRouter(route_class=ReportingRoute)
 
     async def answer(
-        request: Request, body: Asked | None, work: Callable[[CancelToken], bytes]
+        request: Request, body: Body | None, work: Callable[[CancelToken], bytes]
     ) -> Response:
-        client = Caller("", (body and body.api_token) or "").token_hash
+        client = "" if body is None else body.token_hash
         content = await workers.run(request, work, client)
         return Response(content, media_type="application/json")
 

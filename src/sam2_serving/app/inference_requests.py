@@ -6,17 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AliasChoices,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     StrictStr,
-    field_validator,
     model_validator,
 )
 
 from sam2_serving.app.inference_settings import MAX_BOXES
-from sam2_serving.app.requests import Identifier, Number, Part, WholeNumber
+from sam2_serving.app.requests import Body, Identifier, NullIsEmpty, Number, Part, WholeNumber
 from sam2_serving.app.tracking_requests import Direction, FrameCount, FrameNumber
 
 MAX_IMAGES = 100_000
@@ -117,12 +114,7 @@ class BoxesState(Part):
     """
 
     boxes: Annotated[list[Any], Field(max_length=MAX_BOXES)]
-    settings: dict[str, Any] = Field(default_factory=dict)
-
-    @field_validator("settings", mode="before")
-    @classmethod
-    def _null_is_empty(cls, value: Any) -> Any:
-        return {} if value is None else value
+    settings: Annotated[dict[str, Any], NullIsEmpty] = Field(default_factory=dict)
 
 
 class ImageBoxesState(BoxesState):
@@ -137,67 +129,43 @@ class JobState(Part):
     inference_request_uuid: Annotated[StrictStr, Field(max_length=64)] | None = None
 
 
-class Asked(BaseModel):
-    """The envelope; some clients put the token into the context, the envelope's own one wins."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    api_token: StrictStr | None = None
-    server_address: StrictStr | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _token_in_the_context(cls, value: Any) -> Any:
-        if not isinstance(value, dict) or value.get("api_token") is not None:
-            return value
-        context = value.get("context")
-        if isinstance(context, dict) and context.get("apiToken") is not None:
-            return {**value, "api_token": context["apiToken"]}
-        return value
-
-    @field_validator("state", mode="before", check_fields=False)
-    @classmethod
-    def _null_is_empty(cls, value: Any) -> Any:
-        return {} if value is None else value
-
-
-class ImageRequest(Asked):
+class ImageRequest(Body):
     """The body of `/inference_image_id`."""
 
-    state: ImageState
+    state: Annotated[ImageState, NullIsEmpty]
 
 
-class ImagesRequest(Asked):
+class ImagesRequest(Body):
     """The body of `/inference_batch_ids`."""
 
-    state: ImagesState
+    state: Annotated[ImagesState, NullIsEmpty]
 
 
-class BoxesRequest(Asked):
+class BoxesRequest(Body):
     """The body of `/inference_boxes`."""
 
-    state: ImageBoxesState
+    state: Annotated[ImageBoxesState, NullIsEmpty]
 
 
-class UrlRequest(Asked):
+class UrlRequest(Body):
     """The body of `/inference_image_url`."""
 
-    state: UrlState
+    state: Annotated[UrlState, NullIsEmpty]
 
 
-class VideoRequest(Asked):
+class VideoRequest(Body):
     """The body of `/inference_video_id`."""
 
-    state: VideoState
+    state: Annotated[VideoState, NullIsEmpty]
 
 
-class ProjectRequest(Asked):
+class ProjectRequest(Body):
     """The body of `/inference_project_id_async`."""
 
-    state: ProjectState
+    state: Annotated[ProjectState, NullIsEmpty]
 
 
-class JobRequest(Asked):
+class JobRequest(Body):
     """The body of the routes about a request that was started."""
 
-    state: JobState = JobState()
+    state: Annotated[JobState, NullIsEmpty] = JobState()

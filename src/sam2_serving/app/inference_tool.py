@@ -21,7 +21,6 @@ from sam2_serving.app.inference_jobs import Failure, InferenceJob, InferenceJobs
 from sam2_serving.app.inference_named import NamedFile, NamedPictures, Picture
 from sam2_serving.app.inference_pictures import WebPictures
 from sam2_serving.app.inference_requests import (
-    Asked,
     BoxesRequest,
     BoxesState,
     ImageRequest,
@@ -49,6 +48,7 @@ from sam2_serving.app.reporting import (
     UnreadableMedia,
     as_app_error,
 )
+from sam2_serving.app.requests import Body
 from sam2_serving.engine import Busy, Cancelled, CancelToken
 from sam2_serving.pretrained import MODELS_FILE
 from sam2_serving.settings import ServerSettings
@@ -172,7 +172,7 @@ class InferenceTool:
         find = partial(self.pictures.project, caller, body.state)
         return self._start(find, self._order(body.state, caller))
 
-    def _caller(self, body: Asked) -> Caller:
+    def _caller(self, body: Body) -> Caller:
         return caller_of(body.server_address, body.api_token, self.servers)
 
     # The work

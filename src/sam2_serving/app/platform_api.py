@@ -78,6 +78,38 @@ class Answer:
     content_type: str
 
 
+def parsed(answer: Answer, what: str) -> Any:
+    """Read an answer's JSON; `what` is what was asked about. Raises PlatformUnavailable."""
+    try:
+        return json.loads(answer.content)
+    except (ValueError, RecursionError) as error:
+        raise nonsense(what) from error
+
+
+def record_of(answer: Answer, what: str) -> dict[str, Any]:
+    """Read an answer that is a JSON object. Raises PlatformUnavailable."""
+    record = parsed(answer, what)
+    if not isinstance(record, dict):
+        raise nonsense(what)
+    return record
+
+
+def ids_of(answer: Answer, count: int, what: str) -> list[int]:
+    """Read the ids of so many things that were stored. Raises PlatformUnavailable."""
+    try:
+        ids = [int(one["id"]) for one in parsed(answer, what)]
+    except (KeyError, TypeError, ValueError):
+        ids = []
+    if len(ids) != count:
+        raise nonsense(what)
+    return ids
+
+
+def nonsense(what: str) -> PlatformUnavailable:
+    """Say that an answer cannot be understood."""
+    return PlatformUnavailable(f"The platform's answer about {what} makes no sense.")
+
+
 class PlatformClient:
     """The few routes of the platform that the app calls. Thread-safe."""
 
@@ -186,14 +218,7 @@ class PlatformClient:
     def _record(
         self, caller: Caller, route: str, body: dict[str, Any], what: str
     ) -> dict[str, Any]:
-        answer = self.call(caller, route, body, what, MAX_JSON_BYTES)
-        try:
-            info = json.loads(answer.content)
-        except (ValueError, RecursionError):
-            info = None
-        if not isinstance(info, dict):
-            raise PlatformUnavailable(f"The platform's answer about {what} makes no sense.")
-        return info
+        return record_of(self.call(caller, route, body, what, MAX_JSON_BYTES), what)
 
     def call(
         self,

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sam2_serving.app.platform_api import MAX_JSON_BYTES, Caller, PlatformClient
-from sam2_serving.app.reporting import PlatformUnavailable
+from sam2_serving.app.platform_api import (
+    MAX_JSON_BYTES,
+    Caller,
+    PlatformClient,
+    ids_of,
+    nonsense,
+    parsed,
+    record_of,
+)
 
 Json = dict[str, Any]
 
@@ -60,7 +66,7 @@ class Projects:
         annotation = record.get("annotation")
         objects = annotation.get("objects") if isinstance(annotation, dict) else None
         if not isinstance(objects, list):
-            raise _nonsense(f"the annotation of image {image_id}")
+            raise nonsense(f"the annotation of image {image_id}")
         return [one for one in objects if isinstance(one, dict)]
 
     def add_objects(self, image_id: int, labels: list[Json]) -> list[int]:
@@ -74,13 +80,7 @@ class Projects:
         answer = self.client.call(
             self.caller, "figures.bulk.add", body, what, MAX_JSON_BYTES, tries=1
         )
-        try:
-            ids = [int(one["id"]) for one in _parsed(answer.content, what)]
-        except (KeyError, TypeError, ValueError):
-            ids = []
-        if len(ids) != len(labels):
-            raise _nonsense(what)
-        return ids
+        return ids_of(answer, len(labels), what)
 
     def replace_objects(self, dataset_id: int, image_id: int, annotation: Json) -> None:
         """Put an annotation in place of an image's. Safe to repeat."""
@@ -88,36 +88,22 @@ class Projects:
         body = {"datasetId": dataset_id, "annotations": [entry], "skipBoundsValidation": False}
         what = f"the annotation of image {image_id}"
         answer = self.client.call(self.caller, "annotations.bulk.add", body, what, MAX_JSON_BYTES)
-        _parsed(answer.content, what)  # half an answer may mean that nothing was done
+        parsed(answer, what)  # half an answer may mean that nothing was done
 
     def _ids(self, route: str, body: Json, what: str) -> Iterator[int]:
         for page in range(1, _MAX_PAGES):
             asked = {**body, "sort": "id", "sort_order": "asc", "page": page, "per_page": _PAGE}
             entities = self._record(route, asked, what).get("entities")
             if not isinstance(entities, list):
-                raise _nonsense(what)
+                raise nonsense(what)
             for entity in entities:
                 id = entity.get("id") if isinstance(entity, dict) else None
                 if not isinstance(id, int):
-                    raise _nonsense(what)
+                    raise nonsense(what)
                 yield id
             if len(entities) < _PAGE:
                 return
 
     def _record(self, route: str, body: Json, what: str) -> Json:
         answer = self.client.call(self.caller, route, body, what, _MAX_ANNOTATION_BYTES)
-        record = _parsed(answer.content, what)
-        if not isinstance(record, dict):
-            raise _nonsense(what)
-        return record
-
-
-def _parsed(content: bytes, what: str) -> Any:
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise _nonsense(what) from error
-
-
-def _nonsense(what: str) -> PlatformUnavailable:
-    return PlatformUnavailable(f"The platform's answer about {what} makes no sense.")
+        return record_of(answer, what)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sam2_serving.app.platform_api import MAX_JSON_BYTES, Caller, PlatformClient
+from sam2_serving.app.platform_api import (
+    MAX_JSON_BYTES,
+    Caller,
+    PlatformClient,
+    ids_of,
+    nonsense,
+    record_of,
+)
 from sam2_serving.app.reporting import PlatformUnavailable
 
 _PAGE = 500
@@ -103,13 +109,7 @@ class VideoFigures:
         answer = self.client.call(
             self.caller, "figures.bulk.add", body, what, MAX_JSON_BYTES, tries=1
         )
-        try:
-            ids = [int(one["id"]) for one in _parsed(answer.content, what)]
-        except (KeyError, TypeError, ValueError):
-            ids = []
-        if len(ids) != len(figures):
-            raise PlatformUnavailable(f"The platform's answer about {what} makes no sense.")
-        return ids
+        return ids_of(answer, len(figures), what)
 
     def remove(self, figure_ids: Sequence[int]) -> None:
         """Remove figures; raises as `PlatformClient.call`."""
@@ -134,10 +134,10 @@ class VideoFigures:
             }
             limit = _MAX_GEOMETRY_BYTES if geometries else MAX_JSON_BYTES
             answer = self.client.call(self.caller, "figures.list", body, what, limit)
-            listed = _parsed(answer.content, what)
-            records = listed.get("entities") if isinstance(listed, dict) else None
+            listed = record_of(answer, what)
+            records = listed.get("entities")
             if not isinstance(records, list):
-                raise PlatformUnavailable(f"The platform's answer about {what} makes no sense.")
+                raise nonsense(what)
             for record in records:
                 figure = _figure(record, self.video_id, geometries)
                 if figure is not None:
@@ -170,10 +170,3 @@ def _figure(record: Any, video_id: int, geometry: bool) -> VideoFigure | None:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise PlatformUnavailable("A figure that the platform sent makes no sense.") from error
-
-
-def _parsed(content: bytes, what: str) -> Any:
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise PlatformUnavailable(f"The platform's answer about {what} makes no sense.") from error

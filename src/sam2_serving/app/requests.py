@@ -6,6 +6,7 @@ wrong kind is an error that names it. The fields are those of the platform's con
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -49,6 +50,8 @@ def _finite(value: Any) -> float:
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 Number = Annotated[float, BeforeValidator(_finite)]
 Identifier = Annotated[WholeNumber, Field(ge=1, le=MAX_ID)]
+NullIsEmpty = BeforeValidator(lambda value: {} if value is None else value)
+"""Clients send null for a part that they leave out."""
 ClickPixel = Annotated[WholeNumber, Field(ge=0, le=MAX_PIXEL)]
 # A box may be dragged over the edge of the picture; it is cut to the picture later.
 CornerPixel = Annotated[WholeNumber, Field(ge=-MAX_PIXEL, le=MAX_PIXEL)]
@@ -58,6 +61,29 @@ class Part(BaseModel):
     """Base of all parts of a request: extra fields are allowed and ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Body(Part):
+    """Base of all bodies: the envelope of every request (contract, section 2.1)."""
+
+    api_token: StrictStr | None = None
+    server_address: StrictStr | None = None
+
+    @property
+    def token_hash(self) -> str:
+        """What tells one client from another."""
+        return hashlib.sha256((self.api_token or "").encode()).hexdigest()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _token_in_the_context(cls, value: Any) -> Any:
+        """Some clients put the token into the context; the envelope's own one wins."""
+        if not isinstance(value, dict) or value.get("api_token") is not None:
+            return value
+        context = value.get("context")
+        if isinstance(context, dict) and context.get("apiToken") is not None:
+            return {**value, "api_token": context["apiToken"]}
+        return value
 
 
 class Click(Part):
@@ -212,55 +238,21 @@ class SmartToolSettings(Part):
 class SmartToolState(Part):
     """The state of a Smart Tool request."""
 
-    settings: SmartToolSettings = SmartToolSettings()
-
-    @field_validator("settings", mode="before")
-    @classmethod
-    def _null_is_empty(cls, value: Any) -> Any:
-        return {} if value is None else value
+    settings: Annotated[SmartToolSettings, NullIsEmpty] = SmartToolSettings()
 
 
-class Envelope(BaseModel):
-    """What every request is wrapped in (contract, section 2.1)."""
+class Envelope(Body):
+    """A request that says nothing else, or nothing that is looked at."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    api_token: StrictStr | None = None
-    server_address: StrictStr | None = None
-    context: dict[str, Any] = {}
-    state: dict[str, Any] = {}
-
-    @field_validator("context", "state", mode="before")
-    @classmethod
-    def _null_is_empty(cls, value: Any) -> Any:
-        return {} if value is None else value
+    context: Annotated[dict[str, Any], NullIsEmpty] = {}
+    state: Annotated[dict[str, Any], NullIsEmpty] = {}
 
 
-class SmartToolRequest(BaseModel):
+class SmartToolRequest(Body):
     """The body of `/smart_segmentation`."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    api_token: StrictStr | None = None
-    server_address: StrictStr | None = None
-    context: SmartToolContext
-    state: SmartToolState = SmartToolState()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _token_in_the_context(cls, value: Any) -> Any:
-        """Some clients put the token into the context; the envelope's own one wins."""
-        if not isinstance(value, dict) or value.get("api_token") is not None:
-            return value
-        context = value.get("context")
-        if isinstance(context, dict) and context.get("apiToken") is not None:
-            return {**value, "api_token": context["apiToken"]}
-        return value
-
-    @field_validator("state", "context", mode="before")
-    @classmethod
-    def _null_is_empty(cls, value: Any) -> Any:
-        return {} if value is None else value
+    context: Annotated[SmartToolContext, NullIsEmpty]
+    state: Annotated[SmartToolState, NullIsEmpty] = SmartToolState()
 
 
 class DeployParams(Part):
@@ -280,16 +272,7 @@ class DeployState(Part):
     model_name: Annotated[StrictStr, Field(max_length=200)] | None = None
 
 
-class DeployRequest(BaseModel):
+class DeployRequest(Body):
     """The body of `/deploy_from_api`."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    api_token: StrictStr | None = None
-    server_address: StrictStr | None = None
-    state: DeployState
-
-    @field_validator("state", mode="before")
-    @classmethod
-    def _null_is_empty(cls, value: Any) -> Any:
-        return {} if value is None else value
+    state: Annotated[DeployState, NullIsEmpty]

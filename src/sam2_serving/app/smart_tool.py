@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -81,8 +80,9 @@ def smart_tool_router(tool: SmartTool, workers: Workers) -> APIRouter:
             negative=len(context.negative),
             request_uid=context.request_uid,
         )
-        client = hashlib.sha256((body.api_token or "").encode()).hexdigest()
-        return await workers.run(request, lambda cancel: tool.segment(body, cancel), client)
+        return await workers.run(
+            request, lambda cancel: tool.segment(body, cancel), body.token_hash
+        )
 
     return router
 

@@ -41,8 +41,6 @@ from sam2_serving.app.video_source import Video, VideoPixels
 from sam2_serving.engine import CancelToken
 from sam2_serving.settings import ServerSettings
 
-NOTE_EVERY_S = 1.0
-
 
 @dataclass(frozen=True)
 class TrackTool:

@@ -13,7 +13,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
 from sam2_serving.app.bodies import parse_json
-from sam2_serving.app.platform_api import Caller
 from sam2_serving.app.reporting import (
     BadRequest,
     MediaTooLarge,
@@ -137,8 +136,8 @@ def tracking_router(tool: TrackTool, workers: Workers) -> APIRouter:
 
     @router.post("/stop_tracking")
     def stop_tracking(body: ResultsRequest) -> Stopping:
-        token = Caller("", body.api_token or "").token_hash
-        tool.jobs.stop(body.context.inference_request_uuid, body.context.trackId, token)
+        context = body.context
+        tool.jobs.stop(context.inference_request_uuid, context.trackId, body.token_hash)
         return Stopping()
 
     @router.post("/clear_tracking_results")
@@ -148,8 +147,9 @@ def tracking_router(tool: TrackTool, workers: Workers) -> APIRouter:
 
     @router.post("/track-api")
     async def track_api(body: TrackApiRequest, request: Request) -> list[list[Any]]:
-        client = Caller("", body.api_token or "").token_hash
-        return await workers.run(request, lambda cancel: tool.track_api(body, cancel), client)
+        return await workers.run(
+            request, lambda cancel: tool.track_api(body, cancel), body.token_hash
+        )
 
     @router.post("/track-api-files")
     async def track_api_files(request: Request) -> list[list[Any]]:

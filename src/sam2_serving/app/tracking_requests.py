@@ -6,9 +6,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
     AliasChoices,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     StrictBool,
     StrictStr,
@@ -16,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from sam2_serving.app.requests import MAX_ID, Identifier, Part, WholeNumber
+from sam2_serving.app.requests import MAX_ID, Body, Identifier, NullIsEmpty, Part, WholeNumber
 
 MAX_OBJECTS = 1000
 MAX_FRAMES = 1_000_000
@@ -51,12 +49,7 @@ class TrackingSettings(Part):
 class TrackingState(Part):
     """The state of a tracking request."""
 
-    settings: TrackingSettings = TrackingSettings()
-
-    @field_validator("settings", mode="before")
-    @classmethod
-    def _null_is_empty(cls, value: Any) -> Any:
-        return {} if value is None else value
+    settings: Annotated[TrackingSettings, NullIsEmpty] = TrackingSettings()
 
 
 class _Range(Part):
@@ -104,12 +97,7 @@ class InlineFigure(Part):
     objectId: ClientKey
     geometryType: ShortText
     geometry: dict[str, Any]
-    meta: FigureMeta = FigureMeta()
-
-    @field_validator("meta", mode="before")
-    @classmethod
-    def _null_is_empty(cls, value: Any) -> Any:
-        return {} if value is None else value
+    meta: Annotated[FigureMeta, NullIsEmpty] = FigureMeta()
 
 
 class InlineTrackContext(ReportedContext):
@@ -149,27 +137,8 @@ class TrackFilesSettings(Part):
     settings: TrackingSettings = TrackingSettings()
 
 
-class _TrackingBody(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    api_token: StrictStr | None = None
-    server_address: StrictStr | None = None
-    state: TrackingState = TrackingState()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _token_in_the_context(cls, value: Any) -> Any:
-        if not isinstance(value, dict) or value.get("api_token") is not None:
-            return value
-        context = value.get("context")
-        if isinstance(context, dict) and context.get("apiToken") is not None:
-            return {**value, "api_token": context["apiToken"]}
-        return value
-
-    @field_validator("state", mode="before")
-    @classmethod
-    def _null_is_empty(cls, value: Any) -> Any:
-        return {} if value is None else value
+class _TrackingBody(Body):
+    state: Annotated[TrackingState, NullIsEmpty] = TrackingState()
 
 
 class TrackRequest(_TrackingBody):
@@ -206,13 +175,9 @@ class ResultsContext(Part):
         return self
 
 
-class ResultsRequest(BaseModel):
+class ResultsRequest(Body):
     """The body of the routes about a job that was started before."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    api_token: StrictStr | None = None
-    server_address: StrictStr | None = None
     context: ResultsContext
 
     @model_validator(mode="before")
