@@ -58,7 +58,7 @@ def _parser(settings: ServerSettings) -> argparse.ArgumentParser:
     fetch.add_argument("models", nargs="+", metavar="NAME", help="name or alias: see `models`")
     fetch.set_defaults(run=download)
 
-    segment = commands.add_parser("segment", help="one image and prompts to one mask")
+    segment = commands.add_parser("segment", help="masks of one image or many")
     add_segment_options(segment, settings)
 
     track = commands.add_parser("track", help="one object through a video")

@@ -9,7 +9,7 @@ from sam2_serving.masks import Box
 from sam2_serving.model import Point, Prompts
 
 
-def add_clicks(parser: argparse.ArgumentParser) -> None:
+def add_clicks(parser: argparse._ActionsContainer) -> None:
     """Add `--box`, `--point` and `--negative`."""
     parser.add_argument(
         "--box", type=float, nargs=4, metavar=("X0", "Y0", "X1", "Y1"), help="x1, y1 exclusive"

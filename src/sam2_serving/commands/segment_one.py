@@ -18,9 +18,11 @@ from sam2_serving.engine import Engine, ImageKey, ImageSource, Segmentation
 from sam2_serving.masks import draw_overlay, encode_rle
 from sam2_serving.settings import server_settings
 
+FILE_OPTIONS = ("overlay", "mask", "rle")
 
-def add_file_options(parser: argparse.ArgumentParser) -> None:
-    """Add the files that a mask may be written to."""
+
+def add_file_options(parser: argparse._ActionsContainer) -> None:
+    """Add the files that a mask may be written to; `FILE_OPTIONS` has their names."""
     parser.add_argument("--overlay", type=Path, help="PNG of the image with the mask over it")
     parser.add_argument("--mask", type=Path, help="PNG of the mask, 0 and 255")
     parser.add_argument("--rle", type=Path, help="JSON: COCO run-length code, predicted IoU")
