@@ -7,7 +7,7 @@ jobs get their turn in between.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable, Iterator
+from collections.abc import Generator, Hashable, Iterator
 from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 
@@ -30,7 +30,8 @@ from sam2_serving.engine.tracking_request import (
 from sam2_serving.engine.turns import DeviceTurns
 from sam2_serving.masks import decode_rle, encode_rle, tight_box
 from sam2_serving.model import Prompts, SegmentationModel
-from sam2_serving.model.video import EncodedFrame, PreparedFrame, VideoTracker
+from sam2_serving.model.frames import EncodedFrame, PreparedFrame
+from sam2_serving.model.video import VideoTracker
 
 REBUILT_FROM = 15
 """Frames before the start whose masks rebuild a state that is not held: no more are read again."""
@@ -117,11 +118,11 @@ class Tracking:
                 if not self._objects:
                     break
                 encoded = coming or self._encode(ahead.get())
-                found = self._find(index, encoded)
+                parts = self._find(index, encoded)
                 # While the device works on this frame, the next one is sent after it if it is here.
                 more = ahead.get_if_ready() if place + 1 < len(indices) else None
                 coming = None if more is None else self._encode(more)
-                on_frame = {name: one for part in found for name, one in part.result().items()}
+                on_frame = {name: one for part in parts for name, one in part.result().items()}
                 self._latest |= {name: (index, one.mask) for name, one in on_frame.items()}
                 yield TrackedFrame(index, self._judged(on_frame))
         except GeneratorExit:
@@ -200,20 +201,24 @@ class Tracking:
         # A fixed number at once, and not as many as fit the time: another batch shape would
         # change the last bits of the answer.
         parts = [found[at : at + self._at_once] for at in range(0, len(found), self._at_once)]
-        return [self._turns.submit(self._unit(index, encoded, part)) for part in parts]
+        return [self._look_for(part, index, encoded) for part in parts]
 
-    def _unit(
-        self, index: int, encoded: Future[EncodedFrame], ids: list[Hashable]
-    ) -> Callable[[], dict[Hashable, ObjectOnFrame]]:
-        def track() -> dict[Hashable, ObjectOnFrame]:
-            frame = encoded.result()
-            found = self._tracker().step(index, frame, ids)
+    def _look_for(
+        self, ids: list[Hashable], index: int, encoded: Future[EncodedFrame]
+    ) -> Future[dict[Hashable, ObjectOnFrame]]:
+        """Send three units for a part of the objects, so that a click can come in between."""
+        attended = self._turns.submit(lambda: self._tracker().attend(index, encoded.result(), ids))
+        found = self._turns.submit(lambda: self._tracker().decode(attended.result()))
+
+        def remember() -> dict[Hashable, ObjectOnFrame]:
+            self._tracker().memorise(found.result())
+            size = encoded.result().image_size
             return {
-                name: ObjectOnFrame(one.mask(frame.image_size), one.object_score, one.predicted_iou)
-                for name, one in found.items()
+                name: ObjectOnFrame(one.mask(size), one.object_score, one.predicted_iou)
+                for name, one in found.result().masks.items()
             }
 
-        return track
+        return self._turns.submit(remember)
 
     def _show_keyframes(self, one: ObjectToTrack, index: int) -> None:
         """Condition the tracker on those keyframes that it reads on this frame, and not before."""

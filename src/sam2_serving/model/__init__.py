@@ -25,7 +25,8 @@ from sam2_serving.model.loading import load_model
 from sam2_serving.model.many import segment_many
 from sam2_serving.model.network import build_network, upstream_predictor
 from sam2_serving.model.prompts import Point, Prompts
-from sam2_serving.model.video import TrackedMask, VideoTracker
+from sam2_serving.model.tracked import TrackedMask
+from sam2_serving.model.video import VideoTracker
 
 __all__ = [
     "AutomaticSettings",

@@ -6,7 +6,7 @@ memory, and for several objects at once whose memories are equally long.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -203,7 +203,7 @@ class MemoryLayout:
         self._reach = reach
         self._places: list[torch.Tensor] = []
 
-    def lay_out(self, recalls: list[Recall]) -> tuple[torch.Tensor, torch.Tensor, int]:
+    def lay_out(self, recalls: Sequence[Recall]) -> tuple[torch.Tensor, torch.Tensor, int]:
         """Return what memory attention takes.
 
         Args:
@@ -249,7 +249,7 @@ class MemoryLayout:
             ]
         return self._places
 
-    def _pointer_tokens(self, recalls: list[Recall]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _pointer_tokens(self, recalls: Sequence[Recall]) -> tuple[torch.Tensor, torch.Tensor]:
         """Split each pointer of C numbers into C / M tokens, all at the same time encoding."""
         network = self._network
         pointers = torch.stack(

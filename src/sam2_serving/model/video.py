@@ -7,80 +7,18 @@ attention will not read again, so that memory use does not grow with the length 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Hashable
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from PIL import Image
 
-from sam2_serving.model.image import PIXEL_MEAN, PIXEL_STD, SegmentationModel
+from sam2_serving.model.frames import EncodedFrame, PreparedFrame, prepare_frame
+from sam2_serving.model.image import SegmentationModel
 from sam2_serving.model.memory import FrameMemory, MemoryLayout, ObjectMemory, Reach, Recall
 from sam2_serving.model.prompts import Prompts
-
-
-@dataclass(frozen=True)
-class PreparedFrame:
-    """A frame in the form that the encoder takes.
-
-    Attributes:
-        pixels: 1 x 3 x S x S float32 on the CPU, normalised.
-        image_size: (height, width) of the frame in pixels.
-    """
-
-    pixels: torch.Tensor
-    image_size: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class EncodedFrame:
-    """A frame's features, shared by all its objects.
-
-    Attributes:
-        maps: per level, finest first: (HW) x 1 x C.
-        position: encoding of the coarsest level's positions, alike.
-        sizes: (height, width) of each level.
-        image_size: (height, width) of the frame in pixels.
-    """
-
-    maps: list[torch.Tensor]
-    position: torch.Tensor
-    sizes: list[tuple[int, int]]
-    image_size: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class TrackedMask:
-    """One object on one frame.
-
-    Attributes:
-        logits: 1 x S/4 x S/4 float32.
-        object_score: logit; below zero the object is not there.
-        predicted_iou: the network's estimate of the mask's quality; 1 for a mask prompt.
-    """
-
-    logits: torch.Tensor
-    object_score: float
-    predicted_iou: float
-
-    def mask(self, image_size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-        """Resize bilinearly to (height, width) and threshold: bool HxW."""
-        logits = F.interpolate(self.logits[None], image_size, mode="bilinear", align_corners=False)
-        mask: npt.NDArray[np.bool_] = (logits[0, 0] > 0).cpu().numpy()
-        return mask
-
-
-@dataclass(frozen=True)
-class _Heads:
-    """What the mask decoder gives for B objects."""
-
-    low: torch.Tensor
-    high: torch.Tensor
-    pointers: torch.Tensor
-    scores: torch.Tensor
-    ious: torch.Tensor
+from sam2_serving.model.tracked import Attended, Found, Group, Heads, TrackedMask, tracked_masks
 
 
 class VideoTracker:
@@ -166,21 +104,11 @@ class VideoTracker:
         return self._reach.read(index, known) & set(keyframes)
 
     def prepare(self, frame: npt.NDArray[np.uint8]) -> PreparedFrame:
-        """Resize a frame as upstream's video loader does (PIL, bicubic), and normalise it.
+        """Make a frame, uint8 HxWx3 RGB, what `encode` takes.
 
         Uses nothing of the network or of the objects: safe on any thread, at any time.
-
-        Args:
-            frame: uint8 HxWx3, RGB.
         """
-        side = self._model.input_size
-        resized = np.asarray(Image.fromarray(frame).resize((side, side)))
-        channels = np.ascontiguousarray(resized.transpose(2, 0, 1))
-        mean, std = (
-            np.array(values, np.float32)[:, None, None] for values in (PIXEL_MEAN, PIXEL_STD)
-        )
-        normal = (channels / np.float32(255) - mean) / std
-        return PreparedFrame(torch.from_numpy(normal)[None], (frame.shape[0], frame.shape[1]))
+        return prepare_frame(frame, self._model.input_size)
 
     @torch.inference_mode()
     def encode(self, frame: PreparedFrame) -> EncodedFrame:
@@ -220,7 +148,7 @@ class VideoTracker:
             # upstream remembers a prompted mask as people see it: from its small logits, binary
             [memory] = self._memorise(frame, self._enlarged(heads.low), heads, from_prompts=True)
         self._memory(object_id).condition(index, memory)
-        [tracked] = _tracked(heads)
+        [tracked] = tracked_masks(heads)
         return tracked
 
     @torch.inference_mode()
@@ -249,24 +177,34 @@ class VideoTracker:
             [memory] = self._memorise(frame, self._enlarged(heads.low), heads, from_prompts=False)
         self._memory(object_id).remember(index, memory)
 
-    @torch.inference_mode()
     def step(
         self, index: int, frame: EncodedFrame, objects: Collection[Hashable] | None = None
     ) -> dict[Hashable, TrackedMask]:
         """Find objects on a frame that follows in the tracker's direction.
 
-        Objects that were prompted on this very frame are left out: they have their mask.
+        Does what `attend`, `decode` and `memorise` do one after the other; use those where
+        something more urgent may come in between.
 
         Args:
             index: of the frame.
             frame: encoded by a tracker of this model.
-            objects: look only for these, as far as they are tracked; None: for all.
+            objects: look only for these, as far as they are tracked; None: for all. Those that were
+                prompted on this very frame are left out: they have their mask.
 
         Raises:
             ValueError: nothing is remembered of an object that could be read on this frame.
         """
-        groups: dict[tuple[int, int], list[tuple[Hashable, ObjectMemory, Recall]]]
-        groups = defaultdict(list)
+        found = self.decode(self.attend(index, frame, objects))
+        self.memorise(found)
+        return found.masks
+
+    @torch.inference_mode()
+    def attend(
+        self, index: int, frame: EncodedFrame, objects: Collection[Hashable] | None = None
+    ) -> Attended:
+        """Bring what is remembered to a frame: the first part of `step`, with its arguments."""
+        alike: dict[tuple[int, int], list[tuple[Hashable, ObjectMemory, Recall]]]
+        alike = defaultdict(list)
         for object_id in self.objects if objects is None else objects:
             memory = self._objects.get(object_id)
             if memory is not None and index not in memory.conditioning:
@@ -275,26 +213,45 @@ class VideoTracker:
                     raise ValueError(
                         f"Nothing is known of object {object_id!r} near frame {index}."
                     )
-                groups[recall.shape].append((object_id, memory, recall))
-        found: dict[Hashable, TrackedMask] = {}
+                alike[recall.shape].append((object_id, memory, recall))
+        groups, features = [], []
         with self._model.arithmetic():
-            for group in groups.values():
+            for group in alike.values():
                 names, memories, recalls = zip(*group, strict=True)
-                tracked, remembered = self._track(frame, list(recalls))
-                for memory, latest in zip(memories, remembered, strict=True):
-                    memory.remember(index, latest)
-                found |= zip(names, tracked, strict=True)
-        return found
+                groups.append(Group(names, memories))
+                features.append(self._attend(frame, recalls))
+        return Attended(index, frame, tuple(groups), tuple(features))
+
+    @torch.inference_mode()
+    def decode(self, attended: Attended) -> Found:
+        """Run the mask decoder: the second part of `step`."""
+        frame, heads = attended.frame, []
+        masks: dict[Hashable, TrackedMask] = {}
+        with self._model.arithmetic():
+            for group, features in zip(attended.groups, attended.features, strict=True):
+                heads.append(self._decode(frame, features, None, multimask_clicks=0))
+                masks |= zip(group.names, tracked_masks(heads[-1]), strict=True)
+        return Found(attended.index, frame, masks, attended.groups, tuple(heads))
+
+    @torch.inference_mode()
+    def memorise(self, found: Found) -> None:
+        """Remember what was found: the last part of `step`, due before the next frame's `attend`.
+
+        Objects that were forgotten since stay so.
+        """
+        with self._model.arithmetic():
+            for group, heads in zip(found.groups, found.heads, strict=True):
+                latest = self._memorise(found.frame, heads.high, heads, from_prompts=False)
+                for memory, one in zip(group.memories, latest, strict=True):
+                    memory.remember(found.index, one)
 
     def _memory(self, object_id: Hashable) -> ObjectMemory:
         if object_id not in self._objects:
             self._objects[object_id] = ObjectMemory(self._reach)
         return self._objects[object_id]
 
-    def _track(
-        self, frame: EncodedFrame, recalls: list[Recall]
-    ) -> tuple[list[TrackedMask], list[FrameMemory]]:
-        """Find objects whose memories are equally long, together."""
+    def _attend(self, frame: EncodedFrame, recalls: Sequence[Recall]) -> torch.Tensor:
+        """Condition a frame's features, B x C x h x w, on B memories that are equally long."""
         batch = len(recalls)
         memory, places, pointer_tokens = self._layout.lay_out(recalls)
         fused = self._model.network.memory_attention(
@@ -304,17 +261,16 @@ class VideoTracker:
             memory_pos=places,
             num_obj_ptr_tokens=pointer_tokens,
         )
-        heads = self._decode(frame, _as_map(fused, frame.sizes[-1]), None, multimask_clicks=0)
-        return _tracked(heads), self._memorise(frame, heads.high, heads, from_prompts=False)
+        return _as_map(fused, frame.sizes[-1])
 
-    def _clicked(self, frame: EncodedFrame, prompts: Prompts) -> _Heads:
+    def _clicked(self, frame: EncodedFrame, prompts: Prompts) -> Heads:
         """Decode box and clicks on a frame without any memory."""
         sparse = self._model.sparse_prompts(prompts, frame.image_size)
         assert sparse is not None
         features = _as_map(frame.maps[-1] + self._model.network.no_mem_embed, frame.sizes[-1])
         return self._decode(frame, features, sparse, multimask_clicks=sparse[1].shape[1])
 
-    def _given(self, frame: EncodedFrame, mask: npt.NDArray[np.bool_]) -> _Heads:
+    def _given(self, frame: EncodedFrame, mask: npt.NDArray[np.bool_]) -> Heads:
         """Take a mask as the answer."""
         side = self._model.input_size
         pixels = torch.from_numpy(mask)[None, None].float().to(self._model.device)
@@ -328,7 +284,7 @@ class VideoTracker:
         _, _, ious, low, high, pointers, scores = self._model.network._use_mask_as_output(
             features, self._fine_maps(frame, 1), pixels
         )
-        return _Heads(low, high, pointers, scores, ious)
+        return Heads(low, high, pointers, scores, ious)
 
     def _decode(
         self,
@@ -336,7 +292,7 @@ class VideoTracker:
         features: torch.Tensor,
         sparse: tuple[torch.Tensor, torch.Tensor] | None,
         multimask_clicks: int,
-    ) -> _Heads:
+    ) -> Heads:
         network = self._model.network
         points = None if sparse is None else {"point_coords": sparse[0], "point_labels": sparse[1]}
         fewest, most = network.multimask_min_pt_num, network.multimask_max_pt_num
@@ -349,10 +305,10 @@ class VideoTracker:
             high_res_features=self._fine_maps(frame, features.shape[0]),
             multimask_output=multimask,
         )
-        return _Heads(low, high, pointers, scores, ious)
+        return Heads(low, high, pointers, scores, ious)
 
     def _memorise(
-        self, frame: EncodedFrame, masks: torch.Tensor, heads: _Heads, from_prompts: bool
+        self, frame: EncodedFrame, masks: torch.Tensor, heads: Heads, from_prompts: bool
     ) -> list[FrameMemory]:
         """Run the memory encoder, and round to bfloat16 as upstream stores it.
 
@@ -393,12 +349,3 @@ class VideoTracker:
 def _as_map(tokens: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """(HW) x B x C to B x C x H x W."""
     return tokens.permute(1, 2, 0).reshape(tokens.shape[1], tokens.shape[2], *size)
-
-
-def _tracked(heads: _Heads) -> list[TrackedMask]:
-    # two transfers from the device for all objects, not two for each
-    scores, ious = heads.scores[:, 0].tolist(), heads.ious.amax(dim=1).tolist()
-    return [
-        TrackedMask(logits, score, iou)
-        for logits, score, iou in zip(heads.low.float(), scores, ious, strict=True)
-    ]

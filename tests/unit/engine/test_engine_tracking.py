@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from contextvars import ContextVar
 
 import numpy as np
@@ -20,6 +22,7 @@ from sam2_serving.engine import (
     ImageSource,
     Keyframe,
     ObjectToTrack,
+    Priority,
     TrackingRequest,
 )
 from sam2_serving.engine.read_ahead import ReadAhead
@@ -225,6 +228,42 @@ def test_clicks_get_their_turn_and_their_answer(engine, clip):
     assert same(quiet, busy)
     assert len(answers) == 20
     assert all(np.array_equal(answer, alone) for answer in answers)
+
+
+def test_a_click_comes_between_the_parts_of_a_frame(model, engine, clip):
+    """It waits for one network of the tracker, not for the frame."""
+    source = ImageSource(ImageKey("image", "s", "1", "v"), lambda: clip.frames[3])
+    prompts = Prompts((Point(80, 60), Point(90, 60)))
+    engine.segment(source, prompts)
+    ran: list[str] = []
+    clicks: list[threading.Thread] = []
+
+    def click_meanwhile(*_):
+        if clicks:
+            return
+        ran.append("attend")
+        clicks.append(threading.Thread(target=lambda: engine.segment(source, prompts)))
+        clicks[0].start()
+        while not engine.stats().waiting[Priority.CLICK_DECODE]:
+            time.sleep(0.001)
+
+    network = model.network
+    hooks = [
+        network.memory_attention.register_forward_hook(click_meanwhile),
+        network.sam_mask_decoder.register_forward_hook(
+            lambda _, __, out: ran.append(f"decode {len(out[0])}")
+        ),
+        network.memory_encoder.register_forward_hook(lambda *_: ran.append("remember")),
+    ]
+    try:
+        with closing(iter(engine.track(ask(clip), clip))) as tracking:
+            next(tracking)
+            clicks[0].join()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    # the click's one mask, then the tracker's two objects
+    assert ran[ran.index("attend") :][:4] == ["attend", "decode 1", "decode 2", "remember"]
 
 
 def test_several_jobs_find_what_each_finds_alone(engine, clip):
