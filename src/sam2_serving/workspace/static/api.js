@@ -11,11 +11,12 @@ export class RequestError extends Error {
 
 async function request(method, path, body, headers = {}, signal = undefined) {
   let answer;
+  const json = body !== undefined && !(body instanceof FormData);
   try {
     answer = await fetch(path, {
       method,
-      headers: body === undefined ? headers : { "Content-Type": "application/json", ...headers },
-      body: body === undefined ? undefined : JSON.stringify(body),
+      headers: json ? { "Content-Type": "application/json", ...headers } : headers,
+      body: json ? JSON.stringify(body) : body,
       signal,
     });
   } catch {
@@ -57,6 +58,15 @@ export const startTrack = ({ id }, wish) =>
   request("POST", `/workspace/api/videos/${id}/track`, wish);
 export const stopTrack = (trackId) =>
   request("POST", `/workspace/api/tracks/${encodeURIComponent(trackId)}/stop`);
+/**
+ * Take, bring and classify figures in one step: all of it or nothing.
+ * @param {{key: string, remove: number[], add: object[], classify: object[]}} change - sent again
+ *   under the same key, it is not done twice
+ * @returns {Promise<{added: number[]}>} ids of the figures that came
+ */
+export const makeChange = (change) => request("POST", "/workspace/api/changes", change);
+export const undoChange = (key) => request("POST", `/workspace/api/changes/${key}/undo`);
+export const redoChange = (key) => request("POST", `/workspace/api/changes/${key}/redo`);
 export const deleteFigure = (figureId) => request("DELETE", `/workspace/api/figures/${figureId}`);
 
 /** The picture of a place, upright, ready to be drawn. */
@@ -67,6 +77,19 @@ export async function getPicture(place, signal) {
     throw new RequestError(wordsOf(content, answer.status), answer.status, null);
   }
   return createImageBitmap(await answer.blob(), { imageOrientation: "from-image" });
+}
+
+/** How many figures each class has on a dataset's images, by the class's id. */
+export const getClassCounts = (datasetId) =>
+  request("GET", `/workspace/api/datasets/${datasetId}/classes`);
+/** The figures of a class on a dataset's images, image by image. */
+export const getFiguresOfClass = (datasetId, classId) =>
+  request("GET", `/workspace/api/datasets/${datasetId}/figures?class_id=${classId}`);
+
+/** A part of an image, shrunk to `side` pixels at most, ready to be drawn. */
+export function getCrop({ id, version }, { left, top, right, bottom }, side, signal) {
+  const query = new URLSearchParams({ left, top, right, bottom, side, v: version });
+  return getPicture({ picture: `/workspace/api/images/${id}/crop?${query}` }, signal);
 }
 
 /** The app, as the platform's clients reach it. */
@@ -133,5 +156,45 @@ export class App {
       throw new RequestError(wordsOf(answer, 200), 200, answer.request_id ?? context.request_uid);
     }
     return answer;
+  }
+
+  /**
+   * Apply the model to the picture of a place, as the platform's NN Image Labeling does.
+   * @param {object} state - {settings, rectangle?}
+   * @returns {Promise<{annotation: {objects: object[]}, found: object[]}>}
+   */
+  async apply(place, state, requestId, signal) {
+    const { image_id, video } = place.source;
+    const ask = (endpoint, what) =>
+      this.call(endpoint, { state: { ...what, ...state } }, requestId, signal);
+    if (image_id !== undefined) return ask("inference_image_id", { image_id });
+    if (video !== undefined) {
+      const { video_id: videoId, frame_index: startFrameIndex } = video;
+      const answer = await ask("inference_video_id", { videoId, startFrameIndex, framesCount: 1 });
+      return answer.ann[0];
+    }
+    return this.applyToFile(place, state, requestId, signal);
+  }
+
+  /** No route of the app names photos and slices for this: the picture itself is sent. */
+  async applyToFile(place, state, requestId, signal) {
+    const picture = await fetch(place.picture, { signal });
+    const form = new FormData();
+    form.append("files", await picture.blob(), "picture");
+    form.append("state", JSON.stringify(state));
+    const headers = { "X-Request-Id": requestId };
+    return request("POST", `${this.base}/inference_image`, form, headers, signal);
+  }
+
+  /**
+   * Ask for many masks at once.
+   * @param {object[]} contexts - as of `segment`
+   * @returns {Promise<({origin: {x, y}, bitmap: string}|null)[]>} in that order; null: none
+   */
+  async segmentMany(contexts, requestId, signal) {
+    const context = { data_to_process: { ...contexts } };
+    const envelope = { context, state: { settings: {} } };
+    const answers = await this.call("smart_segmentation_batched", envelope, requestId, signal);
+    return contexts.map((_, index) => answers?.[index] ?? null);
   }
 }

@@ -1,9 +1,9 @@
 // The Smart Tool: one object in the making (or one figure in the mending), from prompts to mask.
 
 import { decodeMask } from "./mask.js";
+import { keptPrompts, NOTHING, wirePrompts, withBox, withoutPoint, withPoint } from "./prompting.js";
 
 const SETTLING_MS = 200; // a window that is being dragged asks only where it rests
-const NOTHING = Object.freeze({ crop: null, points: Object.freeze([]) });
 const FRESH = Object.freeze({ edited: null, prompts: NOTHING, past: [], future: [] });
 
 /**
@@ -61,9 +61,9 @@ export class SmartTool {
     this.take(FRESH);
   }
 
-  /** What undo brings back. */
+  /** What undo brings back, and when that became the past (or redo, the future). */
   get work() {
-    return { edited: this.edited, prompts: this.prompts };
+    return { edited: this.edited, prompts: this.prompts, at: performance.now() };
   }
 
   take({ edited, prompts }) {
@@ -111,12 +111,8 @@ export class SmartTool {
 
   /** Set the box: two corners in image coordinates, any order. */
   setBox(from, to) {
-    const [x0, x1] = this.span(from.x, to.x, this.place.width);
-    const [y0, y1] = this.span(from.y, to.y, this.place.height);
-    if (x1 - x0 < 2 || y1 - y0 < 2) return;
-    const inside = ({ x, y }) => x >= x0 && x <= x1 && y >= y0 && y <= y1;
-    const points = this.prompts.points.filter(inside);
-    this.change({ crop: [{ x: x0, y: y0 }, { x: x1, y: y1 }], points });
+    const prompts = withBox(this.prompts, from, to, this.place);
+    if (prompts) this.change(prompts);
   }
 
   /**
@@ -124,21 +120,15 @@ export class SmartTool {
    * @returns {string|null} why it cannot be added, in words
    */
   addPoint(point, positive) {
-    const [x, y] = [Math.floor(point.x), Math.floor(point.y)];
-    const { width, height } = this.place;
-    if (x < 0 || y < 0 || x >= width || y >= height) return "Click inside the picture.";
-    const crop = this.prompts.crop;
-    if (crop && (x < crop[0].x || y < crop[0].y || x > crop[1].x || y > crop[1].y)) {
-      return "Click inside the box, or drag one of its corners first.";
-    }
+    const { prompts, refusal } = withPoint(this.prompts, point, positive, this.place);
+    if (refusal) return refusal;
     if (!positive && !this.active) return "Start with a box or with a click on the object.";
-    this.change({ ...this.prompts, points: [...this.prompts.points, { x, y, positive }] });
+    this.change(prompts);
     return null;
   }
 
   removePoint(index) {
-    const points = this.prompts.points.filter((_, at) => at !== index);
-    this.change(points.length || this.prompts.crop ? { ...this.prompts, points } : NOTHING);
+    this.change(withoutPoint(this.prompts, index));
   }
 
   undo() {
@@ -210,13 +200,8 @@ export class SmartTool {
 
   /** What the wire wants to know: the platform's contract, section 3.1. */
   context() {
-    const { crop, points } = this.prompts;
-    const clicks = (wanted) =>
-      points.filter(({ positive }) => positive === wanted).map(({ x, y }) => ({ x, y }));
     return {
-      ...(crop ? { crop } : {}),
-      positive: clicks(true),
-      negative: clicks(false),
+      ...wirePrompts(this.prompts),
       ...this.place.source,
       ...this.editContext(),
       request_uid: newRequestId(),
@@ -236,26 +221,18 @@ export class SmartTool {
     const { key } = this.place;
     while (this.state === "waiting" && this.place?.key === key) await this.answered;
     if (this.state !== "mask" || this.place?.key !== key) return null;
-    const { crop, positive, negative } = this.context();
-    const pairs = (points) => points.map(({ x, y }) => [x, y]);
-    const prompt = { positive: pairs(positive), negative: pairs(negative), visible: true };
-    if (crop) prompt.crop = pairs(crop);
-    return { origin: this.answer.origin, bitmap: this.answer.bitmap, prompt };
+    const { origin, bitmap } = this.answer;
+    return { origin, bitmap, prompt: keptPrompts(this.prompts) };
   }
 
   settle(state, mask, error = null) {
     Object.assign(this, { state, mask, error });
     this.changed(this);
   }
-
-  span(from, to, size) {
-    const clamp = (value) => Math.min(Math.max(Math.floor(value), 0), size - 1);
-    return [clamp(Math.min(from, to)), clamp(Math.max(from, to))];
-  }
 }
 
 /** A random name for a request. (`crypto.randomUUID` exists only on https and on this machine.) */
-function newRequestId() {
+export function newRequestId() {
   const bytes = crypto.getRandomValues(new Uint8Array(8));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
