@@ -32,7 +32,7 @@ from sam2_serving.app.sdk_app import OBJECT_CLASS
 from sam2_serving.engine import CancelToken, Engine, EngineClosed, Segmentation
 from sam2_serving.masks import Box, encode_rle
 from sam2_serving.masks.boxes import BoolMask
-from sam2_serving.masks.cleanup import Cleanup, drop_islands
+from sam2_serving.masks.cleanup import Cleanup
 from sam2_serving.model import Point, Prompts
 from sam2_serving.model.found_mask import run_lengths
 
@@ -40,8 +40,6 @@ Result = TypeVar("Result")
 
 _BOXES_AT_ONCE = 16
 """Masks of a large picture are large: no more of them than these are held at a time."""
-_LARGEST_ONLY = 2**31 - 1
-"""No part is as large as this; the largest always stays."""
 
 
 class ServedModel(Protocol):
@@ -142,11 +140,10 @@ def prompted(
         some = asked[start : start + _BOXES_AT_ONCE]
         found = segment([one for _, one in some])
         for (number, _), answer in zip(some, found, strict=True):
-            mask = settings.cleanup.apply(answer.mask, clicks)
-            if settings.rectangle is not None:
-                mask = region.cut(mask)
+            within = None if settings.rectangle is None else region
+            mask = settings.cleanup.apply(answer.mask, clicks, within)
             about = {"predicted_iou": answer.predicted_iou, "prompt": number}
-            yield Piece(_largest(mask, settings), about=about)
+            yield Piece(mask, about=about)
 
 
 @dataclass(frozen=True)
@@ -196,8 +193,8 @@ class _Search:
         settings, mode = self.settings, self.settings.automatic.output_mode
         for one in found:
             piece = one.piece()
-            if settings.cleanup != Cleanup() or settings.largest_only:
-                mask = _largest(settings.cleanup.apply(piece.whole(self.size)), settings)
+            if settings.cleanup != Cleanup():
+                mask = settings.cleanup.apply(piece.whole(self.size))
                 area = {"area": int(np.count_nonzero(mask))}
                 piece = Piece(mask, about=piece.about | area)
             if mode == "coco_rle":
@@ -214,10 +211,6 @@ def _outcome(
     if settings.classes is not None and settings.class_name(OBJECT_CLASS) not in settings.classes:
         labels, about = [], []
     return Outcome(annotation(size, labels), about, engine.numeric_path)
-
-
-def _largest(mask: BoolMask, settings: InferenceSettings) -> BoolMask:
-    return drop_islands(mask, _LARGEST_ONLY) if settings.largest_only else mask
 
 
 def _windows(settings: InferenceSettings, region: Box) -> list[Box]:

@@ -15,19 +15,13 @@ from sam2_serving.app.inference_settings import BoxSides, InferenceSettings, rea
 from sam2_serving.app.media import Media
 from sam2_serving.app.predictions import Json, Size
 from sam2_serving.app.reporting import MediaTooLarge, validation_sentence
+from sam2_serving.app.requests import MaskOptions
 from sam2_serving.app.track_figures import geometries_of
 from sam2_serving.engine import CancelToken, Engine
 from sam2_serving.masks import Box
 from sam2_serving.model import Prompts
 
-SETTINGS = (
-    "refine",
-    "output_geometry",
-    "polygon_tolerance",
-    "largest_only",
-    "hole_area",
-    "island_area",
-)
+SETTINGS = ("refine", "output_geometry", "polygon_tolerance", *MaskOptions.model_fields)
 """Those that have a meaning here; others are passed over."""
 
 _SIDES = TypeAdapter(BoxSides)

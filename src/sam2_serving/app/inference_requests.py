@@ -9,11 +9,18 @@ from pydantic import (
     BeforeValidator,
     Field,
     StrictStr,
-    model_validator,
 )
 
 from sam2_serving.app.inference_settings import MAX_BOXES
-from sam2_serving.app.requests import Body, Identifier, NullIsEmpty, Number, Part, WholeNumber
+from sam2_serving.app.requests import (
+    Body,
+    Identifier,
+    NullIsEmpty,
+    Number,
+    Options,
+    Part,
+    WholeNumber,
+)
 from sam2_serving.app.tracking_requests import Direction, FrameCount, FrameNumber
 
 MAX_IMAGES = 100_000
@@ -28,7 +35,7 @@ def _known_by(*names: str) -> AliasChoices:
     return AliasChoices(*names)
 
 
-class InferenceState(Part):
+class InferenceState(Options):
     """What every request may say."""
 
     settings: dict[str, Any] = Field(default_factory=dict)
@@ -37,13 +44,6 @@ class InferenceState(Part):
     output_project_id: Identifier | None = None
     model_prediction_suffix: Annotated[StrictStr, Field(max_length=64)] | None = None
     iou_merge_threshold: Annotated[Number, Field(gt=0, le=1)] | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_absent(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        return {key: one for key, one in value.items() if one is not None}
 
 
 class ImageState(InferenceState):

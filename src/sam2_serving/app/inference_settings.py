@@ -25,22 +25,20 @@ from sam2_serving.app.requests import (
     CornerPixel,
     FigureMask,
     Identifier,
+    MaskOptions,
     Number,
     Part,
     WholeNumber,
 )
 from sam2_serving.masks import Box
-from sam2_serving.masks.cleanup import Cleanup
 from sam2_serving.model import AutomaticSettings, Refine
 
 MAX_BOXES = 10_000
 MAX_CLASSES = 1000
-MAX_AREA = 2**31 - 1
 
 Mode = Literal["raw", "points", "bbox", "combined"]
 OutputGeometry = Literal["bitmap", "polygon", "rectangle"]
 ClassName = Annotated[StrictStr, Field(min_length=1, max_length=256)]
-Area = Annotated[WholeNumber, Field(ge=0, le=MAX_AREA)]
 WindowSide = Annotated[WholeNumber, Field(ge=1, le=1_000_000)]
 Overlap = Annotated[WholeNumber, Field(ge=0, le=1_000_000)]
 
@@ -90,7 +88,7 @@ class SlidingWindow(Part):
     borderStrategy: Literal["shift_window", "add_padding", "change_size"] | None = None
 
 
-class InferenceSettings(Part):
+class InferenceSettings(MaskOptions):
     """What may be set; the fields and their defaults are those of `inference_settings.yaml`."""
 
     mode: Mode
@@ -123,10 +121,6 @@ class InferenceSettings(Part):
 
     output_geometry: OutputGeometry = "bitmap"
     polygon_tolerance: Annotated[Number, Field(ge=0, le=100)] | None = None
-    largest_only: StrictBool = False
-    hole_area: Area = 0
-    island_area: Area = 0
-    keep_clicked: StrictBool = False
 
     automatic: AutomaticSettings
 
@@ -170,11 +164,6 @@ class InferenceSettings(Part):
         points = self.point_coordinates or []
         labels = self.point_labels or [1] * len(points)
         return [(x, y, label == 1) for (x, y), label in zip(points, labels, strict=True)]
-
-    @property
-    def cleanup(self) -> Cleanup:
-        """What is done to every mask."""
-        return Cleanup(self.hole_area, self.island_area, self.keep_clicked)
 
     def class_name(self, unnamed: str) -> str:
         """Return the class of what is found (contract, section 5.3).

@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from sam2_serving.masks import Box
+from sam2_serving.masks.cleanup import Cleanup
 
 MAX_PIXEL = 1_000_000
 """No picture is larger than this on a side, so no coordinate is either."""
@@ -29,6 +30,7 @@ MAX_ID = 2**53 - 1
 """The largest whole number that every JSON reader keeps exactly."""
 MAX_CLICKS = 500
 MAX_MASK_TEXT = 64 * 1024 * 1024
+MAX_AREA = 2**31 - 1
 
 
 def _whole_number(value: Any) -> int:
@@ -55,6 +57,7 @@ NullIsEmpty = BeforeValidator(lambda value: {} if value is None else value)
 ClickPixel = Annotated[WholeNumber, Field(ge=0, le=MAX_PIXEL)]
 # A box may be dragged over the edge of the picture; it is cut to the picture later.
 CornerPixel = Annotated[WholeNumber, Field(ge=-MAX_PIXEL, le=MAX_PIXEL)]
+Area = Annotated[WholeNumber, Field(ge=0, le=MAX_AREA)]
 
 
 class Part(BaseModel):
@@ -228,8 +231,33 @@ class SmartToolContext(Part):
         return self.positive + self.negative
 
 
-class SmartToolSettings(Part):
-    """The inference settings that a Smart Tool request may carry; null keeps the default."""
+class Options(Part):
+    """Base of what may be left out: null keeps the default."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {key: one for key, one in value.items() if one is not None}
+
+
+class MaskOptions(Options):
+    """How masks are cleaned, whatever tool they are for."""
+
+    hole_area: Area = 0
+    island_area: Area = 0
+    keep_clicked: StrictBool = False
+    largest_only: StrictBool = False
+
+    @property
+    def cleanup(self) -> Cleanup:
+        """What is done to every mask."""
+        return Cleanup(self.hole_area, self.island_area, self.keep_clicked, self.largest_only)
+
+
+class SmartToolSettings(MaskOptions):
+    """The inference settings that a Smart Tool request may carry."""
 
     use_box: StrictBool | None = None
     refine: Literal["single", "two_pass"] | None = None

@@ -23,6 +23,7 @@ from sam2_serving.app.requests import SmartToolContext, SmartToolRequest
 from sam2_serving.app.workers import Workers
 from sam2_serving.engine import CancelToken, Engine, EngineClosed, Segmentation
 from sam2_serving.masks import Box, encode_bitmap
+from sam2_serving.masks.cleanup import Cleanup
 from sam2_serving.model import Point, Prompts, Refine
 
 
@@ -95,10 +96,13 @@ class Question:
     media: Media
     prompts: Prompts
     refine: Refine
+    cleanup: Cleanup
 
     def answer(self, result: Segmentation) -> SmartToolAnswer:
-        """Shape the model's answer."""
-        return _answer(result.mask, self.context, result.numeric_path)
+        """Clean the model's mask, cut it to the crop and pack it."""
+        clicks = [(click.x, click.y) for click in self.context.positive]
+        mask = self.cleanup.apply(result.mask, clicks, within=self.context.crop_box)
+        return _packed(mask, result.numeric_path)
 
 
 @dataclass(frozen=True)
@@ -145,11 +149,13 @@ class SmartTool:
             edited = self.editing.first_mask(caller, context, media) if context.edits else None
         if edited is not None and not context.clicks:
             # Nobody has asked for a change yet: the figure stays as it is.
-            return _answer(edited, context, engine.numeric_path)
+            crop = context.crop_box
+            return _packed(edited if crop is None else crop.cut(edited), engine.numeric_path)
         prompts = prompts_of(context, size, use_box, edited)
         if prompts.is_empty or _click_outside_crop(context):
             return nothing
-        return Question(context, media, prompts, settings.refine or served.refine)
+        refine = settings.refine or served.refine
+        return Question(context, media, prompts, refine, settings.cleanup)
 
     def _start_of(self, body: SmartToolRequest) -> AbstractContextManager[None]:
         if not body.context.starts_edit:
@@ -158,9 +164,8 @@ class SmartTool:
         return self.editing.start(caller, body.context)
 
 
-def _answer(mask: BoolMask, context: SmartToolContext, numeric_path: str) -> SmartToolAnswer:
-    """Cut a mask to the crop and pack it."""
-    encoded = encode_bitmap(mask if context.crop_box is None else context.crop_box.cut(mask))
+def _packed(mask: BoolMask, numeric_path: str) -> SmartToolAnswer:
+    encoded = encode_bitmap(mask)
     if encoded is None:
         return SmartToolAnswer(numeric_path=numeric_path)
     (x, y), bitmap = encoded

@@ -6,6 +6,7 @@ pixels of the frame, as figures of videos have them.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from supervisely.annotation.json_geometries_map import GET_GEOMETRY_FROM_STR
 from sam2_serving.app.figures import place_bitmap
 from sam2_serving.app.reporting import UnsupportedGeometry
 from sam2_serving.masks import Box, encode_bitmap, find_polygons, tight_box
+from sam2_serving.masks.cleanup import Cleanup
 from sam2_serving.model import Prompts
 
 BoolMask = npt.NDArray[np.bool_]
@@ -81,6 +83,31 @@ def prompts_of(kind: str, mask: BoolMask) -> Prompts:
     return Prompts(box=tight_box(mask)) if kind == "rectangle" else Prompts(mask=mask)
 
 
+@dataclass(frozen=True)
+class Finish:
+    """What becomes of a tracked mask before it is told.
+
+    Attributes:
+        tolerance: of polygons, pixels.
+        cleanup: knows no clicks here.
+    """
+
+    tolerance: float
+    cleanup: Cleanup = field(default_factory=Cleanup)
+
+    def geometries(self, mask: BoolMask, kind: str) -> list[Geometry]:
+        """Return a mask's figures; see `geometries_of`."""
+        return geometries_of(self.cleanup.apply(mask), kind, self.tolerance)
+
+    def read_back(self, mask: BoolMask, kind: str) -> BoolMask:
+        """Return what a tracked mask (bool HxW) is when its figures come back."""
+        height, width = mask.shape
+        drawn = np.zeros_like(mask)
+        for geometry in self.geometries(mask, kind):
+            drawn |= mask_of(kind, geometry, (width, height), "A tracked figure")
+        return drawn
+
+
 def geometries_of(mask: BoolMask, kind: str, tolerance: float) -> list[Geometry]:
     """Return what a tracked mask is in the platform's words.
 
@@ -110,15 +137,6 @@ def geometries_of(mask: BoolMask, kind: str, tolerance: float) -> list[Geometry]
         return []
     (x, y), data = encoded
     return [{"bitmap": {"origin": [x, y], "data": data}}]
-
-
-def read_back(mask: BoolMask, kind: str, tolerance: float) -> BoolMask:
-    """Return what a tracked mask is when its figures come back; arguments as `geometries_of`."""
-    height, width = mask.shape
-    drawn = np.zeros_like(mask)
-    for geometry in geometries_of(mask, kind, tolerance):
-        drawn |= mask_of(kind, geometry, (width, height), "A tracked figure")
-    return drawn
 
 
 def _rectangle(box: Box) -> Geometry:

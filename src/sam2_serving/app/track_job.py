@@ -14,7 +14,7 @@ from supervisely.sly_logger import logger
 
 from sam2_serving.app.reporting import AppError, BadRequest, as_app_error
 from sam2_serving.app.track_claims import Claim
-from sam2_serving.app.track_figures import geometries_of
+from sam2_serving.app.track_figures import Finish
 from sam2_serving.app.track_reports import Reporter
 from sam2_serving.app.track_results import Span
 from sam2_serving.app.track_sinks import FoundObject, Sink
@@ -88,7 +88,7 @@ class TrackJob:
         tracking: the engine's side.
         kinds: geometry type of each object: what goes in is what comes out.
         order: of the objects in what the sink gets.
-        tolerance: of polygons, pixels.
+        finish: how masks are told.
         stop_off_screen: an object that stays away ends its track.
     """
 
@@ -97,7 +97,7 @@ class TrackJob:
     order: Sequence[Hashable]
     sink: Sink
     reporter: Reporter
-    tolerance: float
+    finish: Finish
     stop_off_screen: bool = False
     claim: Claim | None = None
     spans: list[Span] = field(default_factory=list)
@@ -133,7 +133,7 @@ class TrackJob:
                 continue  # a person showed it here, or its track has ended
             self._look(object_id, frame.index, one)
             kind = self.kinds[object_id]
-            geometries = [] if one.lost else geometries_of(one.mask, kind, self.tolerance)
+            geometries = [] if one.lost else self.finish.geometries(one.mask, kind)
             found.append(FoundObject(object_id, kind, geometries))
         return found
 

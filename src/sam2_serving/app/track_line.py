@@ -15,6 +15,7 @@ from sam2_serving.app.platform_api import PlatformClient
 from sam2_serving.app.platform_video import VideoFigure
 from sam2_serving.app.reporting import AppError, NothingToTrack
 from sam2_serving.app.track_claims import Claim, Claims
+from sam2_serving.app.track_figures import Finish
 from sam2_serving.app.track_job import TrackJob, frame_range, what_went_wrong
 from sam2_serving.app.track_jobs import RunningJob, TrackJobs
 from sam2_serving.app.track_journal import JobNote
@@ -52,21 +53,29 @@ class TrackDefaults:
     Attributes:
         use_keyframes: figures that a person made on other frames count.
         max_cond_frames: conditioning frames of an object that are read at once.
-        polygon_tolerance: pixels that an outline may leave the mask's edge by.
+        finish: how masks are told.
         patience_s: how long a job puts up with a platform that fails.
         review_tag: name of the tag for frames to look at, used if the project has it.
     """
 
     use_keyframes: bool
     max_cond_frames: int
-    polygon_tolerance: float
+    finish: Finish
     patience_s: float
     review_tag: str
 
     def fill(self, settings: TrackingSettings) -> TrackDefaults:
         """Return these with what a request sets in their place."""
-        given = {name: value for name, value in settings.model_dump().items() if value is not None}
-        return replace(self, **given)
+        use, most = settings.use_keyframes, settings.max_cond_frames
+        tolerance = settings.polygon_tolerance
+        return replace(
+            self,
+            use_keyframes=self.use_keyframes if use is None else use,
+            max_cond_frames=self.max_cond_frames if most is None else most,
+            finish=Finish(
+                self.finish.tolerance if tolerance is None else tolerance, settings.cleanup
+            ),
+        )
 
 
 @dataclass(frozen=True)
@@ -203,8 +212,8 @@ class TrackLine:
                 indices,
                 run.patience.insist,
             )
-            use, tolerance = run.settings.use_keyframes, run.settings.polygon_tolerance
-            objects = [past.object(id, starts, use, tolerance) for id in starts.kinds]
+            use, finish = run.settings.use_keyframes, run.settings.finish
+            objects = [past.object(id, starts, use, finish) for id in starts.kinds]
             yield Material(video.key, frames, video.count, start, indices, starts, objects)
         finally:
             frames.close()
@@ -250,7 +259,7 @@ class TrackLine:
                 list(kinds),
                 run.sink,
                 run.reporter,
-                run.settings.polygon_tolerance,
+                run.settings.finish,
                 run.off_screen,
                 claim,
                 run.spans,

@@ -14,7 +14,7 @@ from supervisely.sly_logger import logger
 
 from sam2_serving.app.platform_video import VideoFigure, VideoFigures
 from sam2_serving.app.reporting import UnsupportedGeometry
-from sam2_serving.app.track_figures import TRACKED_SHAPES, mask_of, prompts_of, read_back
+from sam2_serving.app.track_figures import TRACKED_SHAPES, Finish, mask_of, prompts_of
 from sam2_serving.app.track_starts import Starts
 from sam2_serving.engine import Keyframe, ObjectToTrack
 from sam2_serving.engine.tracking import REBUILT_FROM
@@ -57,9 +57,9 @@ class Past:
                 self._frames_of[one.object_id].setdefault(one.frame, []).append(one)
 
     def object(
-        self, object_id: ObjectId, starts: Starts, use_keyframes: bool, tolerance: float
+        self, object_id: ObjectId, starts: Starts, use_keyframes: bool, finish: Finish
     ) -> ObjectToTrack:
-        """Return an object with all that is known of it; `tolerance` of polygons, in pixels."""
+        """Return an object with all that is known of it; `finish`: how its masks are told."""
         keyframes = self._keyframes(object_id) if use_keyframes else {}
         return replace(
             starts.alone(object_id),
@@ -67,7 +67,7 @@ class Past:
             keyframes=keyframes,
             before=self._before(object_id),
             last=self._last(object_id, keyframes),
-            comes_back_as=partial(read_back, kind=starts.kinds[object_id], tolerance=tolerance),
+            comes_back_as=partial(finish.read_back, kind=starts.kinds[object_id]),
         )
 
     def _keyframes(self, object_id: ObjectId) -> dict[int, Keyframe]:

@@ -15,6 +15,7 @@ from sam2_serving.app.platform_video import VideoFigure
 from sam2_serving.app.reporting import AppError, BadRequest
 from sam2_serving.app.review_tags import ReviewTags
 from sam2_serving.app.track_claims import Claims
+from sam2_serving.app.track_figures import Finish
 from sam2_serving.app.track_job import frame_range
 from sam2_serving.app.track_jobs import RunningJob, TrackJobs
 from sam2_serving.app.track_journal import Journal
@@ -231,7 +232,7 @@ def make_track_tool(
     defaults = TrackDefaults(
         settings.use_keyframes,
         settings.max_cond_frames,
-        settings.polygon_tolerance,
+        Finish(settings.polygon_tolerance),
         settings.tracking_patience_s,
         settings.review_tag,
     )

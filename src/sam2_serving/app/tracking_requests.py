@@ -14,7 +14,15 @@ from pydantic import (
     model_validator,
 )
 
-from sam2_serving.app.requests import MAX_ID, Body, Identifier, NullIsEmpty, Part, WholeNumber
+from sam2_serving.app.requests import (
+    MAX_ID,
+    Body,
+    Identifier,
+    MaskOptions,
+    NullIsEmpty,
+    Part,
+    WholeNumber,
+)
 
 MAX_OBJECTS = 1000
 MAX_FRAMES = 1_000_000
@@ -38,8 +46,8 @@ ClientKey = Annotated[int | str, BeforeValidator(_name_or_number)]
 """A name or a number that only goes back to the client."""
 
 
-class TrackingSettings(Part):
-    """The inference settings that a tracking request may carry; null keeps the default."""
+class TrackingSettings(MaskOptions):
+    """The inference settings that a tracking request may carry; null keeps the server's."""
 
     use_keyframes: StrictBool | None = None
     max_cond_frames: Annotated[WholeNumber, Field(ge=2, le=1000)] | None = None

@@ -13,7 +13,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sam2_serving.masks.boxes import BoolMask, tight_box
+from sam2_serving.masks.boxes import BoolMask, Box, tight_box
+
+_ANY_AREA = 2**31 - 1
+"""No part is as large as this."""
 
 
 @dataclass(frozen=True)
@@ -21,32 +24,45 @@ class Cleanup:
     """What to do to a mask; as it stands, nothing.
 
     Attributes:
-        hole_area: holes of fewer pixels are filled.
+        hole_area: holes of fewer pixels are filled; what reaches the image's edge is no hole.
         island_area: parts of fewer pixels are dropped; the largest part always stays.
         keep_clicked: parts without a positive click are dropped, if any part has one.
+        largest_only: of what is left, only the largest part stays.
     """
 
     hole_area: int = 0
     island_area: int = 0
     keep_clicked: bool = False
+    largest_only: bool = False
 
-    def apply(self, mask: BoolMask, clicks: Iterable[tuple[float, float]] = ()) -> BoolMask:
-        """Return the mask (bool HxW), cleaned: holes, then islands, then parts that nobody clicked.
+    def apply(
+        self,
+        mask: BoolMask,
+        clicks: Iterable[tuple[float, float]] = (),
+        within: Box | None = None,
+    ) -> BoolMask:
+        """Return the mask (bool HxW), cleaned in the order of the attributes.
 
         Args:
             mask: bool HxW.
             clicks: (x, y) of the positive clicks in pixels.
+            within: what the mask is cut to, once its holes are filled: so the cut opens none of
+                them, and parts are what is left of them inside.
         """
-        cleaned = drop_islands(fill_holes(mask, self.hole_area), self.island_area)
-        return keep_clicked_parts(cleaned, clicks) if self.keep_clicked else cleaned
+        cleaned = fill_holes(mask, self.hole_area, enclosed=True)
+        cleaned = cleaned if within is None else within.cut(cleaned)
+        cleaned = drop_islands(cleaned, self.island_area)
+        cleaned = keep_clicked_parts(cleaned, clicks) if self.keep_clicked else cleaned
+        return drop_islands(cleaned, _ANY_AREA) if self.largest_only else cleaned
 
 
-def fill_holes(mask: BoolMask, area: int) -> BoolMask:
+def fill_holes(mask: BoolMask, area: int, *, enclosed: bool = False) -> BoolMask:
     """Fill every connected part of the background that has fewer than `area` pixels.
 
     Args:
         mask: bool HxW.
         area: in pixels; 0 or 1 change nothing.
+        enclosed: only parts that do not reach the image's edge.
 
     Returns:
         `mask` itself if nothing was filled.
@@ -57,7 +73,7 @@ def fill_holes(mask: BoolMask, area: int) -> BoolMask:
         >>> bool(fill_holes(ring, 2).all())
         True
     """
-    window = _window(mask, area) if area > 1 else None
+    window = _window(mask, 0 if enclosed else area) if area > 1 else None
     if window is None:
         return mask
     rows, columns = window
@@ -65,14 +81,15 @@ def fill_holes(mask: BoolMask, area: int) -> BoolMask:
     small = sizes < area
     small[0] = False
     height, width = mask.shape
-    # what runs out of the window is larger than it looks
-    if rows.start > 0:
+    # what runs out of the window is larger than it looks; a window without margin encloses nothing
+    # at its rim
+    if enclosed or rows.start > 0:
         small[parts[0]] = False
-    if rows.stop < height:
+    if enclosed or rows.stop < height:
         small[parts[-1]] = False
-    if columns.start > 0:
+    if enclosed or columns.start > 0:
         small[parts[:, 0]] = False
-    if columns.stop < width:
+    if enclosed or columns.stop < width:
         small[parts[:, -1]] = False
     if not small.any():
         return mask

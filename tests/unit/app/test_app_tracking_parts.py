@@ -17,6 +17,7 @@ from sam2_serving.app.idle import IdleWatch
 from sam2_serving.app.platform_api import PlatformClient
 from sam2_serving.app.redaction import request_tokens
 from sam2_serving.app.reporting import MediaTooLarge
+from sam2_serving.app.track_figures import Finish
 from sam2_serving.app.track_job import LOST, MOST_SPANS, Reviews
 from sam2_serving.app.track_jobs import RunningJob
 from sam2_serving.app.track_line import Run
@@ -27,6 +28,7 @@ from sam2_serving.app.track_tool import make_track_tool
 from sam2_serving.app.video_files import VideoFiles, VideoKey
 from sam2_serving.app.video_frames import VideoFrames
 from sam2_serving.engine import CancelToken
+from sam2_serving.masks.cleanup import Cleanup
 from sam2_serving.settings import ServerSettings
 
 FRAME = np.zeros((4, 4, 3), np.uint8)
@@ -146,3 +148,17 @@ def test_results_take_the_memory_that_they_are_counted_with():
     assert results.pop(3, 4) == [json.loads(figure)] * 2
     assert len(results.pop(None, None)) == 48
     assert results.nbytes == 0
+
+
+@pytest.mark.parametrize("kind", ["bitmap", "polygon", "rectangle"])
+def test_what_is_told_of_a_tracked_mask_is_cleaned_and_so_is_what_comes_back(kind):
+    mask = np.zeros((40, 60), bool)
+    mask[5:25, 5:25] = mask[30:33, 40:43] = True
+    clean = mask.copy()
+    clean[30:33, 40:43] = False
+    mask[10:14, 10:14] = False
+    as_it_is, cleaned = Finish(0), Finish(0, Cleanup(hole_area=17, island_area=10))
+    assert cleaned.geometries(mask, kind) == as_it_is.geometries(clean, kind)
+    assert cleaned.geometries(mask, kind) != as_it_is.geometries(mask, kind)
+    np.testing.assert_array_equal(cleaned.read_back(mask, kind), clean)
+    assert cleaned.geometries(np.zeros_like(mask), kind) == []

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from sam2_serving.masks import Box
 from sam2_serving.masks.cleanup import Cleanup, drop_islands, fill_holes, keep_clicked_parts
 
 MASKS = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14))
@@ -51,6 +52,19 @@ def test_every_small_part_of_the_background_is_filled(mask, area):
         if len(part) < area:
             expected[tuple(np.array(list(part)).T)] = True
     np.testing.assert_array_equal(fill_holes(mask, area), expected)
+
+
+@settings(max_examples=150, deadline=None)
+@given(MASKS, st.integers(0, 30))
+def test_what_reaches_the_edge_is_no_hole(mask, area):
+    height, width = mask.shape
+    expected = mask.copy()
+    for part in parts(~mask):
+        inside = all(0 < y < height - 1 and 0 < x < width - 1 for y, x in part)
+        if len(part) < area and inside:
+            expected[tuple(np.array(list(part)).T)] = True
+    np.testing.assert_array_equal(fill_holes(mask, area, enclosed=True), expected)
+    np.testing.assert_array_equal(Cleanup(hole_area=area).apply(mask), expected)
 
 
 @settings(max_examples=150, deadline=None)
@@ -100,6 +114,20 @@ def test_all_steps_together():
     assert cleaned.sum() == 12, "the filled hole holds the click"
     assert not cleaned[2, 6]
     assert Cleanup(island_area=2).apply(RING).sum() == 10
+    assert Cleanup(largest_only=True).apply(RING).sum() == 10
+    assert Cleanup(hole_area=2**31 - 1).apply(RING).sum() == 13, "the background is no hole"
+
+
+def test_a_mask_is_cut_after_its_holes_are_filled_and_before_its_parts_are_counted():
+    right = Box(3, 0, 7, 5)
+    # half of the hole and half of the ring are left, and the island
+    assert Cleanup().apply(RING, within=right).sum() == 6
+    assert Cleanup(hole_area=3).apply(RING, within=right).sum() == 7
+    rings = np.hstack([RING[:, :6], RING[:, ::-1]])
+    near = Box(0, 0, 9, 5)
+    assert Cleanup(largest_only=True).apply(rings, within=near).sum() == 10
+    assert not Cleanup(island_area=9).apply(rings, within=near)[:, 6:].any()
+    assert Cleanup(keep_clicked=True).apply(rings, [(1, 1)], within=near).sum() == 10
 
 
 @pytest.mark.parametrize("area", [0, 5])
