@@ -3,14 +3,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from chromium import FLAGS, NoChromium, find_chromium
-from labeler import Labeler
-from playwright.sync_api import Browser, Page, sync_playwright
+from labeler import WAIT_MS, Labeler
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from servers import Demo, app_process, free_port, workspace_process
+from targets import Target, largest_of
+from tracks import START, wait_for_the_end
 
 from sam2_serving.scenes import Clip, Scene, draw_clip, draw_scene
 from sam2_serving.workspace.samples import draw_volume, write_cloud, write_video, write_volume
@@ -44,6 +47,7 @@ def chromium() -> str:
 
 @pytest.fixture(scope="session")
 def browser(chromium: str) -> Iterator[Browser]:
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         yield launched
@@ -54,6 +58,12 @@ def browser(chromium: str) -> Iterator[Browser]:
 def scenes() -> list[Scene]:
     """Drawn images whose objects are known."""
     return [draw_scene(seed, size=(640, 480), difficulty="easy") for seed in SEEDS]
+
+
+@pytest.fixture(scope="session")
+def target(scenes: list[Scene]) -> Target:
+    """The largest object of the first scene."""
+    return largest_of(scenes[0].masks)
 
 
 @pytest.fixture(scope="session")
@@ -125,3 +135,21 @@ def page(browser: Browser) -> Iterator[Page]:
 @pytest.fixture
 def labeler(page: Page) -> Labeler:
     return Labeler(page)
+
+
+@pytest.fixture(scope="session")
+def followed(clip: Clip) -> Target:
+    """The object of the film that the tests follow."""
+    return largest_of(clip.masks[START])
+
+
+@pytest.fixture
+def film(served: Demo, labeler: Labeler) -> Iterator[dict[str, Any]]:
+    """The film, open on its first frame; no run of tracking outlives the test."""
+    labeler.open(served.url)
+    labeler.choose("clip.avi")
+    video = served.media("videos")
+    yield video
+    for track in served.get(f"videos/{video['id']}/tracks"):
+        served.client.post(f"{served.url}/workspace/api/tracks/{track['trackId']}/stop")
+    wait_for_the_end(served, video)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from playwright.sync_api import Page, Request, expect
 
 WAIT_MS = 30_000
+"""How long anything may take: on a busy machine, five seconds are soon over."""
 
 
 def sent(request: Request) -> dict[str, Any]:
@@ -32,6 +35,13 @@ class Labeler:
         self.page.goto(url)
         self.expect_state("idle")
         self.expect_picture()
+
+    def wait_until(self, done: Callable[[], object]) -> None:
+        """Wait for something that no element of the page shows."""
+        end = time.monotonic() + WAIT_MS / 1000
+        while not done():
+            assert time.monotonic() < end, "it did not happen"
+            self.page.wait_for_timeout(20)
 
     def choose(self, name: str) -> None:
         """Open an image of the list."""
@@ -91,7 +101,7 @@ class Labeler:
     def expect_state(self, state: str) -> None:
         """Wait for a state of the Smart Tool: idle, mask, none, error."""
         stage = self.page.locator("#stage")
-        expect(stage).to_have_attribute("data-state", state, timeout=WAIT_MS)
+        expect(stage).to_have_attribute("data-state", state)
 
     def expect_figures(self, count: int) -> None:
         """Wait until so many figures are listed and drawn."""

@@ -6,18 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from labeler import WAIT_MS, Labeler, pairs, sent
+from labeler import Labeler, pairs, sent
 from playwright.sync_api import Browser, Page, Route, expect
 from servers import SCREENSHOTS, Demo, free_port, workspace_process
-from targets import Target, largest_of
-
-from sam2_serving.scenes import Scene
-
-
-@pytest.fixture(scope="session")
-def target(scenes: list[Scene]) -> Target:
-    """The largest object of the first scene."""
-    return largest_of(scenes[0].masks)
+from targets import Target
 
 
 def test_serve_box_clicks_undo_save_reload(
@@ -32,7 +24,7 @@ def test_serve_box_clicks_undo_save_reload(
     panel.get_by_role("radio", name="Nano").check()
     panel.get_by_label("Device").select_option("cpu")
     panel.get_by_role("button", name="Serve").click()
-    expect(panel.get_by_text("Ready", exact=True)).to_be_visible(timeout=WAIT_MS)
+    expect(panel.get_by_text("Ready", exact=True)).to_be_visible()
     page.screenshot(path=SCREENSHOTS / "serve.png")
     panel.get_by_role("button", name="Close").click()
 
@@ -233,14 +225,13 @@ def test_zoom_and_pan_keep_the_pixels(
     labeler.open(served.url)
     before = labeler.spot(*target.inside)
     page.mouse.move(*before)
+    scale = page.locator("#canvas").get_attribute("data-scale") or ""
     page.mouse.wheel(0, -500)
-    page.wait_for_timeout(200)
+    expect(page.locator("#canvas")).not_to_have_attribute("data-scale", scale)
     assert labeler.spot(*target.inside) == pytest.approx(before, abs=1)
     x, y = target.inside
     labeler.drag((x, y), (x - 20, y - 10), button="right")
-    page.wait_for_timeout(200)
-    after = labeler.spot(*target.inside)
-    assert after[0] < before[0] - 20
+    labeler.wait_until(lambda: labeler.spot(*target.inside)[0] < before[0] - 20)
     with page.expect_request("**/smart_segmentation") as clicked:
         labeler.click(*target.inside)
     assert sent(clicked.value)["context"]["positive"] == pairs(target.inside)

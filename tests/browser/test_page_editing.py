@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-from labeler import WAIT_MS, Labeler, pairs, sent
+from labeler import Labeler, pairs, sent
 from playwright.sync_api import Page, Route, expect
 from servers import SCREENSHOTS, Demo
 from targets import Target, largest_of
 
-from sam2_serving.scenes import Clip, Scene
-
-
-@pytest.fixture(scope="session")
-def target(scenes: list[Scene]) -> Target:
-    return largest_of(scenes[0].masks)
+from sam2_serving.scenes import Clip
 
 
 def _save_one(labeler: Labeler, target: Target) -> None:
@@ -167,9 +161,9 @@ def test_the_model_is_switched_in_the_middle_of_the_work(
     panel = page.get_by_role("dialog", name="Serve a model")
     panel.get_by_role("radio", name="Nano").check()
     panel.get_by_label("Device").select_option("cpu")
-    with page.expect_response("**/smart_segmentation", timeout=WAIT_MS) as after:
+    with page.expect_response("**/smart_segmentation") as after:
         panel.get_by_role("button", name="Serve", exact=True).click()
-    expect(panel.get_by_text("Ready", exact=True)).to_be_visible(timeout=WAIT_MS)
+    expect(panel.get_by_text("Ready", exact=True)).to_be_visible()
     panel.get_by_role("button", name="Close").click()
     labeler.expect_state("mask")
     one, two = (sent(request)["context"] for request in (before.value, after.value.request))

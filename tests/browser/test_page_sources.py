@@ -88,6 +88,7 @@ def test_a_click_waits_for_the_right_frame(
     expect(page.locator("#canvas")).to_have_attribute("data-shown", "no")
     labeler.click(*on_frame.inside)
     labeler.expect_state("idle")
+    labeler.wait_until(lambda: held)
     held[0].continue_()
     labeler.expect_picture()
     labeler.click(*on_frame.inside)
