@@ -233,6 +233,31 @@ def test_model_for_a_video_and_leaving_early(model: ModelAPI, platform: Platform
         assert running.is_done()
 
 
+def test_model_for_a_video_file(
+    model: ModelAPI, platform: Platform, media_folder: Path, tmp_path: Path
+) -> None:
+    settings = {"mode": "points", "point_coordinates": [[5, 5]]}
+    file = media_folder / "open" / "walk.avi"
+    clip = platform.others["clip"]
+    asked = {"start_frame": 1, "num_frames": 4, "stride": 2, "settings": settings}
+    found = model.predict(input=str(file), **asked)
+    assert [one.frame_index for one in found] == [1, 3]
+    by_id = model.predict(video_id=clip, **asked)
+    # the same pixels, without loss
+    for one, other in zip(found, by_id, strict=True):
+        assert one.annotation_json == other.annotation_json
+    back = {"start_frame": 19, "num_frames": 3, "direction": "backward", "settings": settings}
+    assert [one.frame_index for one in model.predict(input=str(file), **back)] == [19, 18, 17]
+    whole = model.predict(input=str(file), end_frame=3, settings=settings)
+    assert [one.frame_index for one in whole] == [0, 1, 2]
+    damaged = tmp_path / "a.mp4"
+    damaged.write_bytes(b"no video")
+    with pytest.raises(RuntimeError, match="cannot be read as a video"):
+        model.predict(input=str(damaged), settings=settings)
+    with pytest.raises(RuntimeError, match="starts at frame 500"):
+        model.predict(input=str(file), start_frame=500, settings=settings)
+
+
 def test_model_is_told_what_went_wrong(model: ModelAPI) -> None:
     with pytest.raises(RuntimeError, match="MediaNotFound: image 987654"):
         model.predict(image_id=987654)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from supervisely.nn.utils import get_gpu_usage, get_ram_usage
 
@@ -18,6 +19,7 @@ from sam2_serving.app.inference_requests import (
     MAX_IMAGES,
     BoxesRequest,
     BoxesState,
+    FramesState,
     ImageRequest,
     ImagesRequest,
     InferenceState,
@@ -40,6 +42,8 @@ from sam2_serving.engine import CancelToken
 
 SCHEDULED = "Scheduled inference task."
 STARTED = "Inference has started."
+_FORM_LIMITS = {"max_files": MAX_IMAGES, "max_part_size": 16 * 2**20}
+"""The state may hold a mask."""
 
 
 class Started(BaseModel):
@@ -141,6 +145,16 @@ def inference_router(tool: InferenceTool, workers: Workers, max_file_bytes: int)
         job = tool.start_video(body)
         return Started(message=STARTED, inference_request_uuid=job.uuid)
 
+    @router.post("/inference_video_async")
+    async def inference_video_async(request: Request) -> Started:
+        async with request.form(**_FORM_LIMITS) as form:
+            state, videos = _state(form, FramesState), _files(form)
+            if len(videos) != 1:
+                raise BadRequest(f"One video is expected in 'files', {len(videos)} came.")
+            name, content = videos[0].filename, videos[0].file
+            job = await run_in_threadpool(tool.start_video_file, name, content, state)
+        return Started(message=SCHEDULED, inference_request_uuid=job.uuid)
+
     @router.post("/inference_project_id_async")
     def inference_project_id_async(body: ProjectRequest) -> Started:
         job = tool.start_project(body)
@@ -203,17 +217,21 @@ async def _form(
     request: Request, max_bytes: int, kind: type[State]
 ) -> tuple[State, list[NamedFile]]:
     """Read a form: its `files` in their order, and its `state` (or `settings`), a JSON object."""
-    async with request.form(max_files=MAX_IMAGES) as form:
-        state = _state(form, kind)
-        files = [one for one in form.getlist("files") if isinstance(one, UploadFile)]
-        if not files:
-            raise BadRequest("The form has no 'files'.")
+    async with request.form(**_FORM_LIMITS) as form:
+        state, files = _state(form, kind), _files(form)
         if any((one.size or 0) > max_bytes for one in files):
             raise MediaTooLarge(
                 f"A file is larger than {max_bytes / 2**20:.0f} MiB "
                 "(server setting SAM2_SERVING_MAX_IMAGE_MB)."
             )
         return state, [NamedFile(one.filename, await one.read()) for one in files]
+
+
+def _files(form: FormData) -> list[UploadFile]:
+    files = [one for one in form.getlist("files") if isinstance(one, UploadFile)]
+    if not files:
+        raise BadRequest("The form has no 'files'.")
+    return files
 
 
 def _only(files: list[NamedFile]) -> NamedFile:

@@ -79,13 +79,9 @@ class NamedPictures:
         """Return frames of a video; asks the platform about it.
 
         Raises:
-            BadRequest: there are no such frames, or they are to be tracked.
+            BadRequest: there are no such frames.
             AppError: as `PlatformClient.video_info`.
         """
-        if state.tracker is not None:
-            raise BadRequest(
-                "This model does not track what it detects: follow objects with /track."
-            )
         facts = VideoFacts.ask(self.client, caller, state.video_id)
 
         def frame(index: int) -> Picture:

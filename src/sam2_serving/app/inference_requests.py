@@ -70,14 +70,15 @@ class UrlState(InferenceState):
     image_url: Annotated[StrictStr, Field(max_length=MAX_ADDRESS)]
 
 
-class VideoState(InferenceState):
-    """The state of `/inference_video_id`: `count`, or else `end` (exclusive), or else `duration`.
+class FramesState(InferenceState):
+    """The state of `/inference_video_async`.
+
+    Which frames: `count`, or else `end` (exclusive), or else `duration`.
 
     Attributes:
         duration: seconds.
     """
 
-    video_id: Identifier = Field(validation_alias=_known_by("videoId", "video_id"))
     start: FrameNumber = Field(
         0, validation_alias=_known_by("startFrameIndex", "start_frame_index", "start_frame")
     )
@@ -95,6 +96,12 @@ class VideoState(InferenceState):
         "forward", validation_alias=_known_by("direction", "framesDirection")
     )
     tracker: Any = None
+
+
+class VideoState(FramesState):
+    """The state of `/inference_video_id`."""
+
+    video_id: Identifier = Field(validation_alias=_known_by("videoId", "video_id"))
 
 
 class ProjectState(InferenceState):

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, BinaryIO
 
 from supervisely.sly_logger import logger
 
@@ -23,6 +23,7 @@ from sam2_serving.app.inference_pictures import WebPictures
 from sam2_serving.app.inference_requests import (
     BoxesRequest,
     BoxesState,
+    FramesState,
     ImageRequest,
     ImagesRequest,
     InferenceState,
@@ -32,6 +33,7 @@ from sam2_serving.app.inference_requests import (
 )
 from sam2_serving.app.inference_settings import InferenceSettings, default_settings, read_settings
 from sam2_serving.app.inference_uploads import SAME_OBJECT, SUFFIX, UploadRules, Uploads
+from sam2_serving.app.inference_video_file import BroughtVideo
 from sam2_serving.app.media import MediaLibrary
 from sam2_serving.app.patience import Patience
 from sam2_serving.app.platform_api import Caller, PlatformClient, caller_of
@@ -166,6 +168,25 @@ class InferenceTool:
         find = partial(self.pictures.frames, caller, body.state)
         return self._start(find, self._order(body.state))
 
+    def start_video_file(
+        self, name: str | None, content: BinaryIO, state: FramesState
+    ) -> InferenceJob:
+        """Start on frames of a video that came with the request."""
+        order = self._order(state)
+        video = BroughtVideo(name, content, self.answers.max_pixels)
+
+        def run(job: InferenceJob) -> Failure | None:
+            try:
+                return self._run(job, lambda: video.frames(state), order)
+            finally:
+                video.close()
+
+        try:
+            return self.jobs.start(run)
+        except Exception:
+            video.close()
+            raise
+
     def start_project(self, body: ProjectRequest) -> InferenceJob:
         """Start on all images of a project."""
         caller = self._caller(body)
@@ -193,7 +214,10 @@ class InferenceTool:
         if mode is None and project is None:
             return _Order(settings, None)
         if mode == "create":
-            raise NotServedYet("Not supported yet: this app does not create projects.")
+            raise NotServedYet(
+                "upload_mode 'create' is not supported: this app makes no projects and copies no "
+                "images. Copy the project on the platform, then use append, replace or iou_merge."
+            )
         if caller is None:
             raise BadRequest("Only what is found in images of the platform can be stored there.")
         rules = UploadRules(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sam2_serving.app.inference_requests import VideoState
+from sam2_serving.app.inference_requests import FramesState
 from sam2_serving.app.platform_api import Caller, PlatformClient
 from sam2_serving.app.predictions import Origin
 from sam2_serving.app.reporting import BadRequest
@@ -54,12 +54,15 @@ class VideoFacts:
         )
 
 
-def wanted_frames(state: VideoState, facts: VideoFacts) -> range:
+def wanted_frames(state: FramesState, facts: VideoFacts) -> range:
     """Return the frames in the order in which they are wanted; cut to the video.
 
     Raises:
-        BadRequest: the video has no such start, or nobody knows where it ends.
+        BadRequest: the video has no such start, or nobody knows where it ends; or its objects are
+            to be tracked.
     """
+    if state.tracker is not None:
+        raise BadRequest("This model does not track what it detects: follow objects with /track.")
     if facts.frames is not None and state.start >= facts.frames:
         raise BadRequest(
             f"The request starts at frame {state.start}; the video's frames are "
@@ -73,7 +76,7 @@ def wanted_frames(state: VideoState, facts: VideoFacts) -> range:
     return range(state.start, end if facts.frames is None else min(end, facts.frames), state.stride)
 
 
-def _count(state: VideoState, facts: VideoFacts) -> int:
+def _count(state: FramesState, facts: VideoFacts) -> int:
     if state.count is not None:
         return state.count
     if state.end is not None:

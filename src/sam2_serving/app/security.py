@@ -76,6 +76,7 @@ _FORMS = frozenset(
         "/inference_batch",
         "/inference_batch_async",
         "/inference_boxes_file",
+        "/inference_video_async",
     }
 )
 """Routes that take files."""
@@ -85,7 +86,6 @@ _LONG_TO_PARSE = 256 * 2**10
 
 NOT_SERVED_YET = frozenset(
     {
-        "/inference_video_async",
         "/tracking_by_detection",
         "/run_speedtest",
         "/smart_cache",
