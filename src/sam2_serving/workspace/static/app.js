@@ -2,18 +2,25 @@
 
 import { App, getClasses, getMedia, getSession } from "./api.js";
 import { Stage } from "./canvas.js";
+import { Changes } from "./changes.js";
 import { addressOf, addressed, mediaOf, openPlace } from "./places.js";
 import { Player } from "./player.js";
 import { Reel } from "./reel.js";
+import { Segmenting } from "./segmenting.js";
 import { store } from "./store.js";
 import { mountTimeline } from "./timeline.js";
 import { Tracking } from "./tracking.js";
+import { mountApply, mountBoxes } from "./views/apply.js";
 import { mountClasses } from "./views/classes.js";
 import { mountFigures } from "./views/figures.js";
 import { mountImage } from "./views/image.js";
 import { mountMedia } from "./views/media.js";
+import { figureMenu } from "./views/menu.js";
+import { mountModes } from "./views/modes.js";
+import { Notices } from "./views/notices.js";
 import { mountServe } from "./views/serve.js";
 import { mountSlices } from "./views/slices.js";
+import { mountUnderway } from "./views/underway.js";
 
 const byId = (id) => document.getElementById(id);
 
@@ -43,11 +50,24 @@ async function start() {
   const serve = mountServe(byId("serve"), byId("model-status"), store, app);
   const reel = new Reel();
   const tracking = new Tracking(store, speak);
+  let view = null;
   const track = () => tracking.start(view.smartTool.active);
-  const view = mountImage(byId("stage"), stage, store, app, { speak, serve, reel, track });
+  const notices = new Notices(byId("stage"), speak);
+  const say = (...what) => notices.say(...what);
+  const changes = new Changes(store, say, speak, () => view?.showSteps());
+  const segmenting = new Segmenting(store, app, { changes, say, speak });
+  const edit = (figure) => view.edit(figure);
+  const openMenu = (figure, at) => menu.open(figure, at);
+  const tools = { notices, speak, changes, openMenu, serve, reel, track };
+  view = mountImage(byId("stage"), stage, store, app, tools);
+  mountModes(byId("modes"), byId("zoom"), store);
+  mountApply(byId("apply"), store, segmenting);
+  mountBoxes(byId("boxes"), store, segmenting);
+  mountUnderway(byId("stage"), store, changes);
   mountTimeline(byId("frames"), store, tracking, track);
   new Player(store, reel);
-  mountFigures(byId("figures"), store, speak, (figure) => view.edit(figure));
+  const { remove } = mountFigures(byId("figures"), store, changes, { edit, openMenu });
+  const menu = figureMenu(store, changes, segmenting, { edit, remove });
 
   store.watch(["place", "playing"], ({ place, playing }) => {
     // Browsers bear only so many changes of the address in a short time.
@@ -58,7 +78,8 @@ async function start() {
   });
   addEventListener("hashchange", openAddressed);
   addEventListener("beforeunload", (event) => {
-    if (view.smartTool.unsaved) event.preventDefault(); // the browser asks whether to leave
+    // The browser asks whether to leave.
+    if (view.smartTool.unsaved || changes.unsaved) event.preventDefault();
   });
   openAddressed();
 }

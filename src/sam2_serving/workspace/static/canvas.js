@@ -8,7 +8,7 @@ const MARGIN = { top: 66, bottom: 62, side: 24 };
 /**
  * Shows a picture. Gives pointer events in image coordinates to `tool`, an object with
  * `press(point, event) -> boolean`, `drag(from, to)`, `release(from, to, dragged, event)`,
- * `hover(point, event)` and `cancel()`.
+ * `hover(point, event)`, `menu(point, event)` (a click of the right button) and `cancel()`.
  */
 export class Stage {
   constructor(canvas) {
@@ -162,7 +162,6 @@ export class Stage {
     this.canvas.setPointerCapture(event.pointerId);
     const at = { x: event.clientX, y: event.clientY };
     this.gesture = { pan, from, start: at, last: at, dragged: false };
-    if (pan) this.canvas.style.cursor = "grabbing";
     event.preventDefault();
   }
 
@@ -175,7 +174,9 @@ export class Stage {
     const { start, last } = gesture;
     const far = Math.hypot(event.clientX - start.x, event.clientY - start.y) >= DRAG_PX;
     gesture.dragged ||= far;
+    if (gesture.pan && !gesture.dragged) return; // a hand that trembles does not pan
     if (gesture.pan) {
+      this.canvas.style.cursor = "grabbing";
       this.offset.x += event.clientX - last.x;
       this.offset.y += event.clientY - last.y;
       this.fitted = false;
@@ -190,8 +191,10 @@ export class Stage {
     const gesture = this.gesture;
     this.gesture = null;
     if (!gesture) return;
-    if (gesture.pan) this.canvas.style.cursor = "";
-    else this.tool.release(gesture.from, this.imagePoint(event), gesture.dragged, event);
+    if (gesture.pan) {
+      this.canvas.style.cursor = "";
+      if (event.button === 2 && !gesture.dragged) this.tool?.menu(gesture.from, event);
+    } else this.tool.release(gesture.from, this.imagePoint(event), gesture.dragged, event);
   }
 
   cancel() {

@@ -24,6 +24,13 @@ export class Mask {
     return this.tints.get(color);
   }
 
+  /** Whether the pixel at a point of the image is inside. */
+  covers(x, y) {
+    const [column, row] = [Math.floor(x) - this.x, Math.floor(y) - this.y];
+    if (column < 0 || row < 0 || column >= this.width || row >= this.height) return false;
+    return this.pixels[row * this.width + column] > 0;
+  }
+
   /** The border between inside and outside, along the edges of pixels, in image coordinates. */
   get outline() {
     this.path ??= outlineOf(this);

@@ -13,6 +13,9 @@ export const mediaOf = ({ images, videos, volumes, photos }) => [
 /** A name that no other medium has: kinds are numbered apart. */
 export const keyOf = ({ kind, id }) => `${kind}-${id}`;
 
+/** What a change calls a place: `images/7`, `videos/3/frames/12`. */
+export const pathOf = ({ figures }) => figures.slice("/workspace/api/".length, -"/figures".length);
+
 /**
  * Open a medium where it was left, or at the place `at`.
  * @param {object} medium - as the workspace lists it

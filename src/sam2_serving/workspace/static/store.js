@@ -46,6 +46,11 @@ export const store = createStore({
   joins: null, // the object that the next figure belongs to; null: a new one
   playing: false, // the video is played
   selected: null, // id of the figure that is pointed at in the list
+  tool: "smart", // what a drag on the picture is: "smart" (a prompt), "box", "region" (to apply to)
+  region: null, // first and last pixel of the part of the picture to apply the model to; null: all
+  coloring: "class", // figures have the colour of their class, or ("figure") one of their own
+  job: null, // the request for many figures that runs: {words, since, cancel}
+  unsaved: [], // changes of the open place that bring figures and could not be saved
   serve: null, // the app's answer to get_serve_options
   serveError: null, // why there is none, in words
   modelKey: null, // names the model, device and numeric path that answer now, if any

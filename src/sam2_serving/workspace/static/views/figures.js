@@ -1,64 +1,54 @@
 // The saved figures of the open place.
 
-import { deleteFigure, getFigures, getObjects, getPlaces, saveFigure } from "../api.js";
+import { getFigures, getObjects, getPlaces } from "../api.js";
+import { colorOf } from "../colors.js";
 import { element, iconButton } from "../dom.js";
 import { swatch } from "./classes.js";
 
-/** @param {(figure: object) => void} edit - called when a person wants to change a figure */
-export function mountFigures(root, store, speak, edit) {
+const KINDS = { rectangle: "box", polygon: "polygon" };
+
+/**
+ * @param {Changes} changes
+ * @param {{edit: Function, openMenu: Function}} actions - called with a figure; `openMenu` also
+ *   with a point of the window
+ * @returns {{remove: (figure: object) => Promise}} deletes a figure, and offers to undo that
+ */
+export function mountFigures(root, store, changes, { edit, openMenu }) {
   const count = element("span.count", {});
   const list = element("ul.figures", {});
   const notice = element("p.undo", { hidden: true });
   root.append(element("h2", { id: "figures-title" }, "Figures ", count), list, notice);
 
-  const remove = async (figure, name) => {
+  let deleted = null; // id of the figure that the notice offers to bring back
+  const remove = async (figure) => {
     const place = store.get("place");
-    try {
-      await deleteFigure(figure.id);
-    } catch (error) {
-      say(`${name} is not deleted: ${error.message}`);
-      return;
-    }
-    offerUndo(place, figure, name);
-    await refresh();
+    const name = nameOf(figure, store.get("classes"));
+    const step = await changes.make(place, `Delete ${name}`, { remove: [figure.id] });
+    if (!step || store.get("place")?.key !== place.key) return;
+    deleted = figure.id;
+    offerUndo(place, step, name);
   };
 
-  const say = (words, ...controls) => {
-    notice.replaceChildren(`${words} `, ...controls, " ");
-    notice.hidden = false;
-    speak(words);
-  };
-
-  const refresh = async () => {
-    try {
-      await reload(store);
-    } catch (error) {
-      notice.append(`The list is not up to date: ${error.message}`);
-      notice.hidden = false;
-    }
-  };
-
-  const offerUndo = (place, figure, name) => {
+  const offerUndo = (place, step, name) => {
     const restore = async () => {
-      button.disabled = true; // pressed twice, it would bring the figure back twice
-      try {
-        await saveFigure(place, contentOf(figure));
-      } catch (error) {
-        button.disabled = false;
-        say(`${name} is not back: ${error.message}`, button);
-        return;
-      }
-      notice.hidden = true;
-      notice.replaceChildren();
-      await refresh();
+      button.disabled = true;
+      const problem = await changes.undoStep(place, step);
+      button.disabled = false;
+      if (problem) notice.replaceChildren(`${name} is not back: ${problem} `, button);
+      else notice.hidden = true;
     };
     const button = element("button.link", { type: "button", on: { click: restore } }, "Undo");
-    say(`${name} deleted.`, ...(figure.geometry.bitmap ? [button] : []));
+    notice.replaceChildren(`${name} deleted. `, button);
+    notice.hidden = false;
   };
 
-  const row = (figure, classes) => {
-    const owner = classes.find(({ id }) => id === figure.classId);
-    const name = `${owner?.title ?? "?"} #${figure.id}`;
+  const row = (figure, state) => {
+    const name = nameOf(figure, state.classes);
+    const kind = KINDS[figure.geometryType];
+    const below = ({ currentTarget }) => {
+      const { left, bottom } = currentTarget.getBoundingClientRect();
+      openMenu(figure, { x: left, y: bottom });
+    };
     const point = (selected) => () => store.set({ selected });
     return element(
       "li.figure",
@@ -66,39 +56,36 @@ export function mountFigures(root, store, speak, edit) {
         data: { figure: figure.id },
         on: { pointerenter: point(figure.id), pointerleave: point(null) },
       },
-      swatch(owner?.color ?? "#888888"),
-      element("span.name", {}, name),
-      element("span.size", {}, `${Number(figure.area).toLocaleString("en")} px`),
+      swatch(colorOf(figure, state)),
+      element(
+        "span.what", {},
+        element("span.name", {}, name),
+        element("span.size", {}, `${kind ? `${kind} · ` : ""}${Number(figure.area).toLocaleString("en")} px`),
+      ),
       ...(figure.geometry.bitmap
         ? [iconButton("pencil", `Edit ${name}`, () => edit(figure))]
         : []),
-      iconButton("trash", `Delete ${name}`, () => remove(figure, name)),
+      iconButton("more", `More for ${name}`, below),
+      iconButton("trash", `Delete ${name}`, () => remove(figure)),
     );
   };
 
-  store.watch(["figures", "classes"], ({ figures, classes, place }) => {
+  store.watch(["figures", "classes", "coloring"], (state) => {
+    const { figures, place } = state;
     count.textContent = figures.length || "";
-    list.replaceChildren(...figures.map((figure) => row(figure, classes)));
+    list.replaceChildren(...figures.map((figure) => row(figure, state)));
     if (!figures.length && place) {
       list.append(element("li.none", {}, "None yet. What you save appears here."));
     }
+    if (figures.some(({ id }) => id === deleted)) notice.hidden = true; // undone elsewhere
   });
   store.watch(["place"], () => { notice.hidden = true; });
+  return { remove };
 }
 
-/** A figure as it is saved anew. */
-function contentOf(figure) {
-  const { origin, data } = figure.geometry.bitmap;
-  return {
-    class_id: figure.classId,
-    object_id: figure.objectId,
-    origin: { x: origin[0], y: origin[1] },
-    bitmap: data,
-    prompt: figure.meta.smartToolInput ?? null,
-    description: figure.description,
-    nn_created: figure.nnCreated,
-    nn_updated: figure.nnUpdated,
-  };
+/** What a figure is called. */
+export function nameOf({ id, classId }, classes) {
+  return `${classes.find((one) => one.id === classId)?.title ?? "?"} #${id}`;
 }
 
 let latest = 0; // of two answers that cross, the one that was asked for first is dropped

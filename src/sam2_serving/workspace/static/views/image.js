@@ -1,39 +1,46 @@
 // The picture view: draw a box, click, see the mask, keep it; or mend a figure.
 
 import { changeFigure, getFigures, getPicture, saveFigure } from "../api.js";
+import { unsavedFigures } from "../changes.js";
 import { decodeMasks } from "../mask.js";
 import { openPlace } from "../places.js";
+import { NOTHING, withBox } from "../prompting.js";
+import { figureAt, hasOutline } from "../shapes.js";
 import { SmartTool } from "../smart_tool.js";
 import { reload, reloadFigures } from "./figures.js";
 import { bindKeys } from "./keys.js";
-import { drawMasks } from "./layers.js";
-import { Notices } from "./notices.js";
+import { drawFigures } from "./layers.js";
+import { toggleColoring } from "./modes.js";
 import { CORNER_CURSORS, cornerAt, drawPrompts, pointAt } from "./prompts.js";
 import { mountToolbar, mountZoom } from "./toolbars.js";
 
-/** @returns {ImageView} whose `edit(figure)` begins to change a figure of the open place */
+/**
+ * @param {{changes: Changes, openMenu: Function}} tools - among others
+ * @returns {ImageView} whose `edit(figure)` begins to change a figure of the open place
+ */
 export function mountImage(root, stage, store, app, tools) {
   const view = new ImageView(root, stage, store, app, tools);
   store.watch(["place"], ({ place }) => view.open(place));
-  store.watch(["figures"], ({ figures }) => view.decodeFigures(figures));
+  store.watch(["figures", "unsaved"], () => view.decodeFigures());
   store.watch(["serve", "serveError", "place"], (state) =>
     view.notices.showMissing(state, tools.serve.open));
   store.watch(["modelKey", "deploys"], ({ modelKey }) => {
     if (modelKey) view.smartTool.again();
   });
-  store.watch(["joins"], () => view.refresh());
-  store.watch(["selected", "classId", "classes"], () => stage.redraw());
+  store.watch(["joins", "tool"], () => view.refresh());
+  store.watch(["selected", "classId", "classes", "region", "coloring"], () => stage.redraw());
   return view;
 }
 
 class ImageView {
-  constructor(root, stage, store, app, { speak, serve, reel, track }) {
-    Object.assign(this, { root, stage, store, app, speak, serve, reel, track });
+  constructor(root, stage, store, app, tools) {
+    const { notices, speak, changes, openMenu, serve, reel, track } = tools;
+    Object.assign(this, { root, stage, store, app, notices, speak, changes, openMenu, serve, reel, track });
     this.place = null;
     this.ready = false; // whether the picture of the place is there
     this.masks = new Map(); // figure id -> {data, mask}
+    this.unsaved = []; // figures that could not be saved
     this.draft = null; // the box that is being dragged
-    this.notices = new Notices(root, speak);
     this.part = (id) => root.querySelector(`#${id}`);
     this.bindActions();
     this.smartTool = new SmartTool((context, signal) => app.segment(context, signal), () => this.refresh());
@@ -46,14 +53,16 @@ class ImageView {
     const object = {
       finish: () => this.finish(),
       drop: () => this.dropObject(),
-      undo: () => this.smartTool.undo(),
-      redo: () => this.smartTool.redo(),
+      undo: () => this.latest("past")?.undo(),
+      redo: () => this.latest("future")?.redo(),
     };
     bindKeys({
       ...object,
       finish: () => (this.smartTool.active ? this.finish() : this.play()),
       play: () => this.play(),
       track: () => this.track(),
+      chooseTool: (tool) => store.set({ tool }),
+      toggleColoring: () => toggleColoring(store),
       fit: () => stage.fit(),
       step: (count) => this.step(count),
       chooseClass: (index) => {
@@ -118,7 +127,7 @@ class ImageView {
     this.smartTool.begin(place);
     this.masks = masks;
     const places = before?.medium === place?.medium ? this.store.get("places") : null;
-    this.store.set({ figures, selected: null, places });
+    this.store.set({ figures, selected: null, region: null, places });
   }
 
   async load(place, alike, signal) {
@@ -144,14 +153,19 @@ class ImageView {
     if (at?.slice !== undefined) openPlace(this.store, medium, { slice: at.slice + count });
   }
 
-  async decodeFigures(figures) {
-    const masks = await decodeMasks(figures, this.masks);
-    if (this.store.get("figures") === figures) this.showMasks(masks);
+  async decodeFigures() {
+    const [figures, kept] = ["figures", "unsaved"].map((name) => this.store.get(name));
+    const unsaved = unsavedFigures(kept);
+    const masks = await decodeMasks([...figures, ...unsaved], this.masks);
+    if (this.store.get("figures") !== figures || this.store.get("unsaved") !== kept) return;
+    this.unsaved = unsaved;
+    this.showMasks(masks);
   }
 
   showMasks(masks) {
     this.masks = masks;
-    this.part("canvas").dataset.figures = masks.size;
+    const shown = this.store.get("figures").filter((one) => masks.has(one.id) || hasOutline(one));
+    Object.assign(this.part("canvas").dataset, { figures: shown.length, unsaved: this.unsaved.length });
     this.stage.redraw();
   }
 
@@ -163,6 +177,7 @@ class ImageView {
       return false;
     }
     if (!this.ready) return false; // the picture on the stage is that of another frame
+    if (this.store.get("tool") !== "smart") return true;
     const { crop, points } = this.smartTool.prompts;
     if (event.altKey) {
       const index = pointAt(points, point, this.stage.scale);
@@ -174,18 +189,30 @@ class ImageView {
   }
 
   drag(from, to) {
-    if (this.smartTool.prompts.crop && !this.corner) return;
+    const smart = this.store.get("tool") === "smart";
+    if (smart && this.smartTool.prompts.crop && !this.corner) return;
     this.draft = { from: this.corner?.opposite ?? from, to };
     this.stage.redraw();
   }
 
   release(from, to, dragged, event) {
-    const draft = this.draft;
+    const { draft } = this;
     this.draft = null;
-    if (draft) this.smartTool.setBox(draft.from, draft.to);
+    const tool = this.store.get("tool");
+    if (tool !== "smart") this.drawn(tool, draft);
+    else if (draft) this.smartTool.setBox(draft.from, draft.to);
     else if (!dragged) this.click(from, !event.shiftKey);
     else this.notices.say("A box is changed by its corners. Save or drop the object for a new one.");
     this.corner = null;
+    this.stage.redraw();
+  }
+
+  /** A box was drawn with another tool than the Smart Tool; null: a click, no box. */
+  drawn(tool, draft) {
+    const region = draft && withBox(NOTHING, draft.from, draft.to, this.place)?.crop;
+    if (tool === "region") this.store.set({ region: region ?? null });
+    else if (region) this.saveBox(region);
+    else this.notices.say("Drag from corner to corner to draw a box.");
     this.stage.redraw();
   }
 
@@ -195,11 +222,22 @@ class ImageView {
   }
 
   hover(point, event) {
+    if (this.store.get("tool") !== "smart") {
+      this.stage.canvas.style.cursor = "";
+      return;
+    }
     const { crop, points } = this.smartTool.prompts;
     const corner = cornerAt(crop, point, this.stage.scale);
     const removable = event.altKey && pointAt(points, point, this.stage.scale) >= 0;
     const cursor = removable ? "not-allowed" : CORNER_CURSORS[corner?.index];
     this.stage.canvas.style.cursor = cursor ?? "";
+  }
+
+  /** The right button was clicked. */
+  menu(point, { clientX: x, clientY: y }) {
+    if (!this.ready || this.store.get("playing")) return;
+    const figure = figureAt(this.store.get("figures"), this.masks, point, this.stage.context);
+    if (figure) this.openMenu(figure, { x, y });
   }
 
   cancel() {
@@ -222,7 +260,31 @@ class ImageView {
     else if (this.smartTool.active) {
       this.smartTool.drop();
       this.speak("Dropped. Undo brings it back.");
-    } else this.store.set({ joins: null });
+    } else if (this.store.get("region")) this.store.set({ region: null });
+    else this.store.set({ joins: null, tool: "smart" });
+  }
+
+  /** What holds the last step that was done ("past") or undone ("future"), if any was. */
+  latest(stack) {
+    const at = ({ [stack]: steps }) => steps.at(-1)?.at ?? -1;
+    const [smart, saved] = [at(this.smartTool), at(this.changes)];
+    if (Math.max(smart, saved) < 0) return null;
+    return smart > saved ? this.smartTool : this.changes;
+  }
+
+  /** Save a box, inclusive, as a figure. */
+  saveBox([from, to]) {
+    const { id: object_id = null, classId: class_id } =
+      this.store.get("joins") ?? { classId: this.store.get("classId") };
+    if (class_id === null) {
+      this.notices.say("Add a class first: a figure needs one.");
+      return;
+    }
+    const exterior = [[from.x, from.y], [to.x, to.y]];
+    const geometry = { points: { exterior, interior: [] } };
+    const box = { class_id, object_id, geometry_type: "rectangle", geometry };
+    this.changes.make(this.place, "Box", { add: [box] });
+    this.store.set({ joins: null });
   }
 
   async finish() {
@@ -256,10 +318,12 @@ class ImageView {
       else if (state !== "error") this.notices.say("There is no mask to save yet.");
       return null;
     }
-    const { objectId } = edited
+    const { id, objectId } = edited
       ? await this.change(edited, place, object)
       : await saveFigure(place, { class_id, object_id, ...object });
     smartTool.saved(place, prompts);
+    if (edited) this.changes.forget(place);
+    else this.changes.saved(place, id);
     this.store.set({ followed: objectId, joins: null });
     return place;
   }
@@ -294,8 +358,8 @@ class ImageView {
     if (!tool) return; // the tool's first breath, inside its constructor
     const state = this.place ? tool.state : "empty";
     this.root.dataset.state = state;
-    this.notices.hint(state);
-    this.showTool(tool, this.store.get("joins"));
+    this.notices.hint(state, this.store.get("tool"));
+    this.showSteps();
     if (tool.latencyMs !== undefined) this.store.set({ latencyMs: tool.latencyMs });
     const { error } = tool;
     if (state === "error") this.notices.say(error.message, error.requestId, () => tool.request());
@@ -305,9 +369,19 @@ class ImageView {
     this.stage.redraw();
   }
 
+  /** Show what can be undone and redone. */
+  showSteps() {
+    if (this.smartTool) this.showTool(this.smartTool, this.store.get("joins"), this.changes);
+  }
+
   draw(context, scale) {
     if (this.stage.held && !this.ready) return; // masks of one frame on the picture of another
-    drawMasks(context, scale, this.store, this.masks, this.smartTool);
-    drawPrompts(context, this.smartTool.prompts, this.draft, scale);
+    const figures = [...this.store.get("figures"), ...this.unsaved];
+    drawFigures(context, scale, this.store, figures, this.masks, this.smartTool);
+    const smart = this.store.get("tool") === "smart";
+    drawPrompts(context, this.smartTool.prompts, smart ? this.draft : null, scale);
+    if (smart) return;
+    const region = { crop: this.store.get("tool") === "region" ? this.store.get("region") : null, points: [] };
+    drawPrompts(context, region, this.draft, scale);
   }
 }

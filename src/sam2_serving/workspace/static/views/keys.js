@@ -31,6 +31,10 @@ function actionOf(event, actions) {
     const far = event.shiftKey ? 10 : 1;
     return () => actions.step(key === "arrowleft" ? -far : far);
   }
+  if (key === "h" && event.shiftKey) return actions.toggleColoring;
+  if (key === "s") return () => actions.chooseTool("smart");
+  if (key === "b") return () => actions.chooseTool("box");
+  if (key === "a") return () => actions.chooseTool("region");
   if (key === "f") return actions.fit;
   if (key === "k") return actions.play;
   if (key === "t") return actions.track;

@@ -11,6 +11,10 @@ const HINTS = {
   none: "Nothing found there. Click on the object, or undo with Ctrl+Z",
   error: "Undo with Ctrl+Z, drop with Esc, or try again",
 };
+const TOOL_HINTS = {
+  box: "Drag a box: it becomes a figure of the chosen class",
+  region: "Drag a region, or apply to the whole picture · Right click: menu of a figure",
+};
 const READABLE_MS = 250; // "computing" is said only when it takes long enough to be read
 
 export class Notices {
@@ -22,14 +26,15 @@ export class Notices {
     Object.assign(this, { speak, part: (id) => root.querySelector(`#${id}`) });
   }
 
-  /** Say what can be done now. */
-  hint(state) {
+  /** Say what can be done now: in this state of the Smart Tool, or with another tool. */
+  hint(state, tool) {
+    const busy = state === "waiting";
     const show = () => {
-      this.part("hint").textContent = HINTS[state];
-      this.part("hint").classList.toggle("busy", state === "waiting");
+      this.part("hint").textContent = (!busy && state !== "empty" && TOOL_HINTS[tool]) || HINTS[state];
+      this.part("hint").classList.toggle("busy", busy);
     };
     clearTimeout(this.timer);
-    if (state === "waiting") this.timer = setTimeout(show, READABLE_MS);
+    if (busy) this.timer = setTimeout(show, READABLE_MS);
     else show();
   }
 

@@ -5,8 +5,8 @@ import { element, iconButton } from "../dom.js";
 /**
  * @param {Element} root
  * @param {{finish, drop, undo, redo}} actions - functions
- * @returns {(tool: SmartTool, joins: object|null) => void} shows what can be done now, and whose
- *   figure it will be
+ * @returns {(tool: SmartTool, joins: object|null, changes: Changes) => void} shows what can be done
+ *   now, and whose figure it will be
  */
 export function mountToolbar(root, actions) {
   const buttons = {
@@ -18,11 +18,11 @@ export function mountToolbar(root, actions) {
   const editing = element("output.editing", { hidden: true });
   const latency = element("output.latency", { "aria-label": "Time of the last answer" });
   root.append(editing, ...Object.values(buttons), latency);
-  return (tool, joins) => {
+  return (tool, joins, changes) => {
     buttons.finish.disabled = !["mask", "waiting"].includes(tool.state);
     buttons.drop.disabled = !tool.active;
-    buttons.undo.disabled = !tool.past.length;
-    buttons.redo.disabled = !tool.future.length;
+    buttons.undo.disabled = !tool.past.length && !changes.past.length;
+    buttons.redo.disabled = !tool.future.length && !changes.future.length;
     editing.hidden = !tool.edited && !joins;
     if (tool.edited) editing.textContent = `Editing #${tool.edited.figure.id}`;
     else if (joins) editing.textContent = `For object ${joins.id}`;

@@ -1,0 +1,188 @@
+// Changes of saved figures: made in one step, undone and redone in one, never lost halfway.
+
+import { makeChange, redoChange, undoChange } from "./api.js";
+import { pathOf } from "./places.js";
+import { newRequestId } from "./smart_tool.js";
+import { reload } from "./views/figures.js";
+
+/**
+ * @typedef {{what: string, undo: () => Promise, redo: () => Promise, at: number}} Step - `at` tells
+ *   when it was done (or undone), to be compared with steps of the Smart Tool
+ * @typedef {{remove?: number[], add?: object[], classify?: {id, class_id}[]}} Wish - `add`: see
+ *   `NewShape` of the workspace, without `on`
+ */
+
+/** What could not be saved, in the form of saved figures, so that it can be shown. */
+export const unsavedFigures = (unsaved) => unsaved.flatMap(({ change: { key, add } }) =>
+  add.map(({ class_id: classId, geometry_type: geometryType, geometry }, index) =>
+    ({ id: `${key}-${index}`, number: index, classId, geometryType, geometry })));
+
+export class Changes {
+  /**
+   * @param {{get, set}} store - its `unsaved` holds what the open place could not save
+   * @param {(words: string, requestId?: string) => void} say - tells what went wrong
+   * @param {() => void} changed - called when there is something else to undo or redo
+   */
+  constructor(store, say, speak, changed) {
+    Object.assign(this, { store, say, speak, changed, steps: new Map(), kept: new Map() });
+    this.running = Promise.resolve();
+    store.watch(["place"], ({ place }) => {
+      store.set({ unsaved: this.kept.get(place?.key) ?? [] });
+      changed();
+    });
+  }
+
+  /** What was done and what was undone on the open place, the newest last. */
+  get past() { return this.stepsOf(this.store.get("place")).past; }
+
+  get future() { return this.stepsOf(this.store.get("place")).future; }
+
+  stepsOf(place) {
+    if (!place) return { past: [], future: [] };
+    if (!this.steps.has(place.key)) this.steps.set(place.key, { past: [], future: [] });
+    return this.steps.get(place.key);
+  }
+
+  /** Whether figures wait on any place to be saved. */
+  get unsaved() {
+    return this.kept.size > 0;
+  }
+
+  /**
+   * Change figures of a place. What brings figures and cannot be saved is kept, and shown as
+   * unsaved, until it is saved or dropped.
+   * @param {string} what - in words, for example "Box"
+   * @returns {Promise<Step|null>} what can be undone; null: it is not saved
+   */
+  make(place, what, wish) {
+    const on = pathOf(place);
+    const change = {
+      key: newRequestId(),
+      remove: wish.remove ?? [],
+      add: (wish.add ?? []).map((figure) => ({ ...figure, on })),
+      classify: wish.classify ?? [],
+    };
+    return this.inTurn(() => this.send({ place, what, change }));
+  }
+
+  /** Send what was kept on the open place once more. */
+  saveAgain() {
+    const place = this.store.get("place");
+    return this.inTurn(async () => {
+      for (const entry of this.kept.get(place.key) ?? []) {
+        this.keep(place, (kept) => kept !== entry);
+        if (!(await this.send(entry))) return;
+      }
+    });
+  }
+
+  /** Give up what was kept on the open place. */
+  drop() {
+    this.keep(this.store.get("place"), () => false);
+    this.speak("Dropped.");
+  }
+
+  async send(entry) {
+    const { place, what, change } = entry;
+    try {
+      await makeChange(change);
+    } catch (error) {
+      if (change.add.length) this.keep(place, () => true, { ...entry, problem: error.message });
+      else this.say(`${what}: not done. ${error.message}`, error.requestId);
+      return null;
+    }
+    const step = this.done(place, what, () => undoChange(change.key), () => redoChange(change.key));
+    await this.refresh(place);
+    return step;
+  }
+
+  /** Remember a step of a place that can be undone. */
+  done(place, what, undo, redo) {
+    const steps = this.stepsOf(place);
+    const step = { what, undo, redo, at: performance.now() };
+    steps.past.push(step);
+    steps.future = [];
+    this.changed();
+    return step;
+  }
+
+  /** A figure was saved by itself: to undo that is to take it away. */
+  saved(place, figureId) {
+    const change = { key: newRequestId(), remove: [figureId], add: [], classify: [] };
+    // The first undo makes the change; later ones find it made, and only do it again.
+    const undo = async () => {
+      await makeChange(change);
+      await redoChange(change.key);
+    };
+    this.done(place, "Save", undo, () => undoChange(change.key));
+  }
+
+  /** A figure was changed in a way that is not undone: what came before it is not, either. */
+  forget(place) {
+    this.steps.delete(place.key);
+    this.changed();
+  }
+
+  /** Undo the last step of the open place; why that fails is said. */
+  undo() { return this.last("undo"); }
+
+  /** Redo the last step of the open place that was undone. */
+  redo() { return this.last("redo"); }
+
+  last(way) {
+    return this.inTurn(async () => {
+      const place = this.store.get("place");
+      const step = this.stepsOf(place)[way === "undo" ? "past" : "future"].at(-1);
+      const problem = step && await this.walk(place, step, way);
+      if (problem) this.say(`${step.what}: not ${way}ne. ${problem}`);
+    });
+  }
+
+  /** Undo a step that need not be the last. @returns {Promise<string|null>} why it fails */
+  undoStep(place, step) {
+    return this.inTurn(() =>
+      (this.stepsOf(place).past.includes(step) ? this.walk(place, step, "undo") : null));
+  }
+
+  async walk(place, step, way) {
+    const { past, future } = this.stepsOf(place);
+    const [from, to] = way === "undo" ? [past, future] : [future, past];
+    let problem = null;
+    try {
+      await step[way]();
+    } catch (error) {
+      problem = error.message;
+      if (error.status !== 404) return problem; // else it cannot be done any more: away with it
+    }
+    from.splice(from.indexOf(step), 1);
+    if (!problem) to.push(Object.assign(step, { at: performance.now() }));
+    this.changed();
+    this.speak(problem ?? `${way === "undo" ? "Undone" : "Done again"}: ${step.what}.`);
+    await this.refresh(place);
+    return problem;
+  }
+
+  keep(place, stays, more = null) {
+    const kept = (this.kept.get(place.key) ?? []).filter(stays);
+    if (more) kept.push(more);
+    if (kept.length) this.kept.set(place.key, kept);
+    else this.kept.delete(place.key);
+    if (this.store.get("place")?.key === place.key) this.store.set({ unsaved: kept });
+  }
+
+  async refresh(place) {
+    if (this.store.get("place")?.key !== place.key) return;
+    try {
+      await reload(this.store);
+    } catch (error) {
+      this.say(`Saved, but the list is not up to date: ${error.message}`, error.requestId);
+    }
+  }
+
+  /** One after the other, in the order in which they were asked for. */
+  inTurn(work) {
+    const result = this.running.then(work);
+    this.running = result.catch(() => {});
+    return result;
+  }
+}

@@ -1,0 +1,128 @@
+// The menu of a figure: its class, and what can be done with it.
+
+import { element } from "../dom.js";
+import { boxesOf } from "./apply.js";
+import { swatch } from "./classes.js";
+import { nameOf } from "./figures.js";
+
+const GAP = 8; // to the window's edge, in CSS pixels
+
+/**
+ * The menu of figures, with all that this page can do with one.
+ * @param {{edit: Function, remove: Function}} actions - called with a figure
+ */
+export function figureMenu(store, changes, segmenting, { edit, remove }) {
+  const entriesOf = (figure) => [
+    ...(figure.geometryType === "rectangle" ? boxEntries(figure) : []),
+    ...(figure.geometry.bitmap ? [{ words: "Edit with the Smart Tool", act: () => edit(figure) }] : []),
+    { words: "Delete", act: () => remove(figure) },
+  ];
+  const boxEntries = (box) => {
+    const alike = boxesOf(store.get("figures")).filter(({ classId }) => classId === box.classId);
+    const entry = (words, boxes, geometry) => ({ words, act: () => segmenting.inBoxes(boxes, geometry) });
+    return [
+      entry("Box to mask", [box], "bitmap"),
+      entry("Box to polygon", [box], "polygon"),
+      ...(alike.length > 1
+        ? [
+          entry(`All ${alike.length} boxes of the class to masks`, alike, "bitmap"),
+          entry(`All ${alike.length} boxes of the class to polygons`, alike, "polygon"),
+        ]
+        : []),
+    ];
+  };
+  const classify = (figure, class_id) => {
+    const name = nameOf(figure, store.get("classes"));
+    changes.make(store.get("place"), `Class of ${name}`, { classify: [{ id: figure.id, class_id }] });
+  };
+  return new FigureMenu(store, entriesOf, classify);
+}
+
+/** One menu for the page; it opens for a figure at a point of the window. */
+class FigureMenu {
+  /**
+   * @param {{get, set}} store
+   * @param {(figure: object) => {words: string, act: () => void}[]} entriesOf - what can be done
+   *   besides giving it a class
+   * @param {(figure: object, classId: number) => void} classify
+   */
+  constructor(store, entriesOf, classify) {
+    Object.assign(this, { store, entriesOf, classify, node: null });
+    store.watch(["place"], () => this.close());
+  }
+
+  open(figure, { x, y }) {
+    this.close();
+    this.before = document.activeElement;
+    this.store.set({ selected: figure.id });
+    this.node = this.build(figure);
+    document.body.append(this.node);
+    const { width, height } = this.node.getBoundingClientRect();
+    const within = (at, size, room) => Math.max(GAP, Math.min(at, room - size - GAP));
+    this.node.style.left = `${within(x, width, innerWidth)}px`;
+    this.node.style.top = `${within(y, height, innerHeight)}px`;
+    this.items[0].focus();
+    this.outside = (event) => { if (!this.node.contains(event.target)) this.close(); };
+    addEventListener("pointerdown", this.outside, true);
+    addEventListener("blur", this.outside);
+  }
+
+  close() {
+    if (!this.node) return;
+    removeEventListener("pointerdown", this.outside, true);
+    removeEventListener("blur", this.outside);
+    this.node.remove();
+    this.node = null;
+    this.store.set({ selected: null });
+    this.before?.focus?.({ preventScroll: true });
+  }
+
+  get items() {
+    return [...this.node.querySelectorAll("[role^=menuitem]")];
+  }
+
+  build(figure) {
+    const classes = this.store.get("classes");
+    const item = (role, act, properties, ...children) => element(
+      "button.item",
+      { type: "button", role, tabIndex: -1, on: { click: () => { this.close(); act(); } }, ...properties },
+      ...children,
+    );
+    const ofClass = ({ id, title, color }, index) => item(
+      "menuitemradio",
+      () => { if (id !== figure.classId) this.classify(figure, id); },
+      { "aria-checked": id === figure.classId },
+      swatch(color),
+      element("span.name", {}, title),
+      ...(index < 9 ? [element("kbd", {}, String(index + 1))] : []),
+    );
+    return element(
+      "div.menu",
+      {
+        role: "menu",
+        "aria-label": `Figure #${figure.id}`,
+        on: {
+          keydown: (event) => this.key(event),
+          contextmenu: (event) => event.preventDefault(),
+        },
+      },
+      element("div.choices", { role: "group", "aria-label": "Class" }, ...classes.map(ofClass)),
+      element("div.choices", { role: "group", "aria-label": "Figure" },
+        ...this.entriesOf(figure).map(({ words, act }) => item("menuitem", act, {}, words))),
+    );
+  }
+
+  /** Arrows walk, a number chooses a class, Esc and Tab close; nothing reaches the page's keys. */
+  key(event) {
+    event.stopPropagation();
+    const { items } = this;
+    const at = items.indexOf(document.activeElement);
+    const steps = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: items.length - 1 };
+    if (event.key in steps) items.at(steps[event.key] % items.length).focus();
+    else if (event.key === "Escape" || event.key === "Tab") this.close();
+    else if (/^[1-9]$/.test(event.key)) {
+      this.node.querySelectorAll("[role=menuitemradio]")[Number(event.key) - 1]?.click();
+    } else return; // Enter and Space press the button
+    event.preventDefault();
+  }
+}
