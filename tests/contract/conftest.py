@@ -27,6 +27,7 @@ from pictures import (
     write_kinds,
     write_scan,
 )
+from timeline import Timeline
 
 from sam2_serving.scenes import draw_scene
 from sam2_serving.workspace.server import create_workspace
@@ -159,3 +160,8 @@ def page_app(
     running = RunningApp(free_port(), environment, log_file).start(ready=False)
     yield running
     running.stop()
+
+
+@pytest.fixture
+def timeline(platform: Platform, app: RunningApp) -> Timeline:
+    return Timeline.with_objects(platform, app)

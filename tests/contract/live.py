@@ -81,6 +81,16 @@ class RunningApp:
             time.sleep(0.2)
         raise AssertionError(f"the app did not get ready:\n{self.log()[-3000:]}")
 
+    def until(self, done: Callable[[], Any], seconds: float = 60) -> Any:
+        """Wait until `done` gives something; returns it."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            result = done()
+            if result:
+                return result
+            time.sleep(0.05)
+        raise AssertionError(f"it did not happen:\n{self.log()[-3000:]}")
+
     def is_online(self) -> bool:
         return bool(self.post("is_online").json()["is_online"])
 
@@ -180,9 +190,11 @@ class Platform:
     def api(self, token: str = OWNER_TOKEN) -> sly.Api:
         return sly.Api(self.address, token)
 
-    def send(self, route: str, context: dict[str, Any], state: Any = None) -> Any:
+    def send(
+        self, route: str, context: dict[str, Any], state: Any = None, token: str = OWNER_TOKEN
+    ) -> Any:
         """Send a request through the workspace's proxy with the unmodified SDK client."""
-        return self.api().task.send_request(
+        return self.api(token).task.send_request(
             TASK_ID, route, data=state or {}, context=dict(context), retries=1
         )
 

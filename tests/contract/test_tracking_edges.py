@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import test_tracking
 from live import OWNER_TOKEN
 from pictures import CLIP, CLIP_FRAMES, CLIP_OBJECTS
-from test_tracking import KINDS, Timeline, cells_of, geometry_of, is_final, pop
+from timeline import KINDS, Timeline, cells_of, geometry_of, is_final
 
 from sam2_serving.app.patience import Patience
 from sam2_serving.app.platform_api import Caller, PlatformClient
@@ -22,8 +21,6 @@ from sam2_serving.app.track_reports import Silence
 from sam2_serving.app.track_sinks import FoundObject, UploadSink
 from sam2_serving.app.track_uploads import Uploads
 from sam2_serving.engine import CancelToken
-
-timeline = test_tracking.timeline
 
 
 def bitmap(place: int, frame: int) -> dict[str, Any]:
@@ -102,7 +99,7 @@ def test_a_stream_that_came_to_its_end_was_not_cancelled(timeline):
     context = timeline.inline(0, 3)
     answer = timeline.app.post("track_stream", timeline.platform.envelope(context))
     first = json.loads(answer.text.split("\n\n")[0].removeprefix("data: "))
-    after = pop(timeline, first["payload"]["inference_request_uuid"])
+    after = timeline.pop(first["payload"]["inference_request_uuid"])
     assert len(cells_of(after["pending_results"])) == 3 * len(KINDS)
     assert not after["cancel_inference"]
 

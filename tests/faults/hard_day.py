@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -16,7 +15,7 @@ import httpx
 import numpy as np
 import supervisely as sly
 from live import OWNER_TOKEN, RunningApp
-from test_tracking import KINDS, geometry_of, mask_of
+from timeline import KINDS, geometry_of, mask_of
 
 from sam2_serving.scenes import Clip, draw_clip
 from sam2_serving.workspace.context import Workspace
@@ -194,14 +193,8 @@ class Day:
         """What the app told the timeline, the oldest first."""
         return [asdict(one) for one in self.workspace.tracks.messages(track_id)]
 
-    def wait(self, done: Callable[[], Any], seconds: float = 40) -> Any:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            result = done()
-            if result:
-                return result
-            time.sleep(0.05)
-        raise AssertionError(f"it did not happen:\n{self.app.log()[-3000:]}")
+    def wait(self, done: Callable[[], Any], seconds: float = 60) -> Any:
+        return self.app.until(done, seconds)
 
     def running(self) -> list[Path]:
         """The notes of the jobs that run."""
