@@ -66,6 +66,10 @@ def produce(frames: int = 100) -> Producer:
     """Start a producer and wait until it waits."""
     producer = Producer(TrackResults(10_000, CancelToken()), frames)
     producer.start()
+    deadline = time.monotonic() + 20
+    while producer.put <= 5:
+        assert time.monotonic() < deadline, "it is not heard of"
+        time.sleep(0.01)
     time.sleep(0.1)
     assert producer.is_alive(), "it never waited"
     return producer
@@ -103,25 +107,25 @@ def keep(jobs: TrackJobs, results: TrackResults) -> RunningJob:
 def test_clearing_frees_a_producer_that_waits(jobs: TrackJobs) -> None:
     producer = produce()
     jobs.clear(keep(jobs, producer.results).uuid)
-    producer.join(2)
+    producer.join(20)
     assert not producer.is_alive()
 
 
 def test_stopping_frees_a_producer_that_waits_and_keeps_what_is_there(jobs: TrackJobs) -> None:
     producer = produce()
     jobs.stop(keep(jobs, producer.results).uuid, None, "owner")
-    producer.join(2)
+    producer.join(20)
     assert producer.cancelled
     assert len(producer.results.pop(None, None)) == producer.put
 
 
 def test_results_that_nobody_fetches_go(jobs: TrackJobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(track_jobs, "RESULTS_KEPT_S", 0.5)
+    monkeypatch.setattr(track_jobs, "RESULTS_KEPT_S", 1.5)
     forgotten = keep(jobs, TrackResults(10_000, CancelToken()))
     running = TrackResults(10_000, CancelToken())
     kept = keep(jobs, running)
     for frame in range(4):
-        time.sleep(0.2)
+        time.sleep(0.4)
         running.put(frame, [figure(frame)])  # a job that works is not forgotten
     assert len(jobs.with_results(kept.uuid).pop(None, None)) == 4
     with pytest.raises(MediaNotFound):

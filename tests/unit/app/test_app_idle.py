@@ -19,10 +19,10 @@ def test_called_once_and_again_after_the_next_touch() -> None:
 
 def test_touches_put_it_off() -> None:
     idle = threading.Event()
-    watch = IdleWatch(0.5, idle.set)
+    watch = IdleWatch(1.5, idle.set)
     for _ in range(12):
         watch.touch()
-        time.sleep(0.1)
+        time.sleep(0.15)
     last = time.monotonic()
     assert not idle.is_set()
     assert idle.wait(10)

@@ -115,7 +115,7 @@ def test_a_long_job_is_no_idleness(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("SMART_CACHE_CONTAINER_DIR", str(tmp_path / "cache"))
     settings = ServerSettings(data_dir=tmp_path)
     app = SegmentAnything2(settings, headless=True)
-    app._idle = IdleWatch(0.5, app._freeze_model)
+    app._idle = IdleWatch(1.5, app._freeze_model)
     app.deploy(app.catalogue.named("nano"), "cpu:0")
     tool = make_track_tool(app, PlatformClient(1.0), settings, ServerPolicy([]))
     job = RunningJob("t", "", CancelToken())
@@ -123,10 +123,10 @@ def test_a_long_job_is_no_idleness(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     landed = tool.line._landed(run)
     for frame in range(12):
         landed(frame)
-        time.sleep(0.1)
+        time.sleep(0.15)
     try:
         assert app.deployment.served.engine is run.engine, "frozen under a job"
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while app.deployment.served.engine is not None and time.monotonic() < deadline:
             time.sleep(0.05)
         assert app.deployment.served.engine is None, "nothing freezes it: this proves nothing"

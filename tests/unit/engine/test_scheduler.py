@@ -211,7 +211,7 @@ def test_a_failed_unit_leaves_nothing_behind_even_without_the_collector(schedule
 
 def wait_for(condition) -> None:
     """The device thread lets go a moment after the result is out."""
-    for _ in range(100):
+    for _ in range(1000):
         if condition():
             return
         time.sleep(0.02)
