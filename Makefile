@@ -31,7 +31,7 @@ serve: $(READY)
 	@$(BIN)/sam2-serving serve --port $(APP_PORT) --model $(MODEL) --device $(DEVICE)
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 test-long: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long
