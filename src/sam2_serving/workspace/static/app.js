@@ -11,6 +11,7 @@ import { store } from "./store.js";
 import { mountTimeline } from "./timeline.js";
 import { Tracking } from "./tracking.js";
 import { mountApply, mountBoxes } from "./views/apply.js";
+import { mountBatch } from "./views/batch.js";
 import { mountClasses } from "./views/classes.js";
 import { mountFigures } from "./views/figures.js";
 import { mountImage } from "./views/image.js";
@@ -69,6 +70,8 @@ async function start() {
   const { remove } = mountFigures(byId("figures"), store, changes, { edit, openMenu });
   const menu = figureMenu(store, changes, segmenting, { edit, remove });
 
+  const batch = mountBatch(byId("batch"), byId("open-batch"), store, app, { speak, serve });
+
   store.watch(["place", "playing"], ({ place, playing }) => {
     // Browsers bear only so many changes of the address in a short time.
     if (place && !playing) history.replaceState(null, "", addressOf(place));
@@ -79,7 +82,7 @@ async function start() {
   addEventListener("hashchange", openAddressed);
   addEventListener("beforeunload", (event) => {
     // The browser asks whether to leave.
-    if (view.smartTool.unsaved || changes.unsaved) event.preventDefault();
+    if ([view.smartTool, changes, batch].some(({ unsaved }) => unsaved)) event.preventDefault();
   });
   openAddressed();
 }
