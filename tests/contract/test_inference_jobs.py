@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -33,7 +34,14 @@ WITH_STATE = (
     "inference_batch_ids_async",
     "inference_video_id_async",
 )
-FORMS = ("inference_image", "inference_batch", "inference_batch_async")
+FORMS = (
+    "inference_image",
+    "inference_batch",
+    "inference_batch_async",
+    "inference_boxes_file",
+    "inference_video_async",
+)
+ONE_FILE = ("inference_image", "inference_boxes_file", "inference_video_async")
 
 
 def start(app: RunningApp, body: dict[str, Any], route: str = "inference_batch_ids_async") -> str:
@@ -94,6 +102,39 @@ def test_a_job_that_is_not_there(app: RunningApp, route: str) -> None:
     unknown = app.post(route, {"state": {"inference_request_uuid": "0" * 32}})
     assert unknown.status_code == 404
     assert unknown.json()["message"]
+
+
+def test_clients_that_fetch_at_once_get_each_prediction_once(
+    app: RunningApp, platform: Platform
+) -> None:
+    ids = [platform.images[f"scene{number % 3}"] for number in range(30)]
+    uuid = start(app, platform.envelope({}, {"batch_ids": ids, "settings": BOX}))
+    with ThreadPoolExecutor(4) as pool:
+        fetched = list(pool.map(lambda _: to_the_end(app, uuid)[0], range(4)))
+    found = sorted(one["image_id"] for some in fetched for one in some)
+    assert found == sorted(ids)
+
+
+def test_a_job_is_stopped_and_cleared_from_all_sides_while_it_runs(
+    app: RunningApp, platform: Platform
+) -> None:
+    ids = [platform.images["scene2"]] * 20
+    uuid = start(app, platform.envelope({}, {"batch_ids": ids, "settings": SLOW}))
+    routes = ("stop_inference", "pop_inference_results", "stop_inference", "get_inference_progress")
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(lambda route: about(app, route, uuid), routes))
+    _, last = to_the_end(app, uuid)
+    assert last["stopped"] is True
+    assert last["exception"] is None
+    with ThreadPoolExecutor(4) as pool:
+        cleared = pool.map(lambda _: about(app, "clear_inference_request", uuid), range(4))
+        assert all(one["success"] for one in cleared)
+    assert about(app, "pop_inference_results", uuid)["pending_results"] == []
+    # what was stopped holds nobody up
+    begun = time.monotonic()
+    state = {"image_id": platform.images["scene0"], "settings": BOX}
+    assert app.post("inference_image_id", platform.envelope({}, state)).status_code == 200
+    assert time.monotonic() - begun < 10
 
 
 def test_a_client_that_goes_away_leaves_no_work_behind(app: RunningApp, platform: Platform) -> None:
@@ -204,12 +245,14 @@ def test_odd_forms(app: RunningApp, route: str) -> None:
         answer = app.client.post(f"/{route}", **request)
         assert 400 <= answer.status_code < 500, (name, answer.status_code, answer.text)
         assert answer.json()["message"], name
-    if route != "inference_batch_async":
+    if route in ("inference_image", "inference_batch"):
         damaged = app.client.post(f"/{route}", files={"files": ("../../x.png", b"no picture")})
         assert damaged.status_code == 422
-    if route == "inference_image":
+    if route in ONE_FILE:
         two = [("files", png), ("files", png)]
-        assert app.client.post(f"/{route}", files=two).status_code == 400
+        answer = app.client.post(f"/{route}", files=two, data={"state": '{"boxes": []}'})
+        assert answer.status_code == 400
+        assert "2 came" in answer.json()["message"]
 
 
 values = st.recursive(
@@ -245,3 +288,31 @@ def test_anything(app: RunningApp, platform: Platform, state: Any, some: Any, mo
     for route in ("inference_image_id", "inference_video_id", "get_inference_progress"):
         answer = app.client.post(f"/{route}", content=content, headers=headers)
         assert answer.status_code < 500 or answer.status_code == 501, (route, answer.text)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    boxes=values | st.lists(values, max_size=6),
+    some=st.dictionaries(known, values, max_size=4),
+    contexts=values | st.lists(values, max_size=4),
+    items=st.dictionaries(st.text(max_size=5), values, max_size=4),
+)
+def test_any_batch(
+    app: RunningApp, platform: Platform, boxes: Any, some: Any, contexts: Any, items: Any
+) -> None:
+    image = {"image_id": platform.images["scene0"]}
+    bodies = {
+        "inference_boxes": platform.envelope({}, {**image, "boxes": boxes, "settings": some}),
+        "smart_segmentation_batch": platform.envelope({"states": contexts}, {"settings": some}),
+        "smart_segmentation_batched": platform.envelope(
+            {"data_to_process": {key: {**image, "crop": one} for key, one in items.items()}}
+        ),
+    }
+    for route, body in bodies.items():
+        headers = {"content-type": "application/json"}
+        answer = app.client.post(f"/{route}", content=json.dumps(body).encode(), headers=headers)
+        assert answer.status_code < 500, (route, answer.text)
+        if answer.status_code == 200 and route == "inference_boxes":
+            assert len(answer.json()["results"]) == len(boxes)

@@ -90,6 +90,8 @@ class InferenceJob:
                     raise Cancelled("The request was stopped.")
                 self._changed.wait(_LOOK_S)
             self._paused = False
+            if self._cleared:
+                raise Cancelled("The request was cleared.")
             self._waiting.append(prediction)
             self._bytes += len(prediction)
             self._current += 1

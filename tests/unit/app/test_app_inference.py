@@ -291,6 +291,37 @@ def test_a_cleared_job_may_be_cleared_again() -> None:
     assert popped(jobs.find(job.uuid))["pending_results"] == []
 
 
+def test_nothing_is_kept_for_a_cleared_job() -> None:
+    jobs = InferenceJobs(most=1, results_bytes=1000)
+    goes_on = threading.Event()
+
+    def work(job: InferenceJob) -> None:
+        goes_on.wait(10)
+        job.put(b"{}")  # was being made when the client cleared the request
+
+    job = jobs.start(work)
+    job.clear()
+    goes_on.set()
+    until(lambda: job.finished)
+    assert job.nbytes == 0
+    assert job.state()["exception"] is None
+
+
+def test_what_is_kept_of_finished_jobs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference_jobs, "MAX_KEPT", 5)
+    for each_bytes, kept in ((10, 5), (400, 2)):
+        jobs = InferenceJobs(most=1, results_bytes=1000)
+        done = []
+        for _ in range(20):
+            job = jobs.start(lambda job, size=each_bytes: job.put(b"1" * size))  # type: ignore[misc]
+            until(lambda job=job: job.finished)  # type: ignore[misc]
+            done.append(job)
+        assert jobs.find(done[-1].uuid) is done[-1]
+        assert [job for job in done if job.nbytes] == done[-kept:]
+        with pytest.raises(MediaNotFound):
+            jobs.find(done[-kept - 1].uuid)
+
+
 def test_cancelled_work_is_no_failure() -> None:
     jobs = InferenceJobs(most=1, results_bytes=1000)
 
