@@ -321,7 +321,11 @@ def test_model_for_a_video_and_leaving_early(model: ModelAPI, platform: Platform
 
 
 def test_model_for_a_video_file(
-    model: ModelAPI, platform: Platform, media_folder: Path, tmp_path: Path
+    model: ModelAPI,
+    platform: Platform,
+    media_folder: Path,
+    tmp_path: Path,
+    app_environment: dict[str, str],
 ) -> None:
     settings = {"mode": "points", "point_coordinates": [[5, 5]]}
     file = media_folder / "open" / "walk.avi"
@@ -341,6 +345,8 @@ def test_model_for_a_video_file(
         model.predict(input=str(damaged), settings=settings)
     with pytest.raises(RuntimeError, match="starts at frame 500"):
         model.predict(input=str(file), start_frame=500, settings=settings)
+    folder = Path(app_environment["SAM2_SERVING_DATA_DIR"]) / "inference"
+    assert list(folder.iterdir()) == [], "a copy of a video is left"
 
 
 def test_model_is_told_what_went_wrong(model: ModelAPI) -> None:

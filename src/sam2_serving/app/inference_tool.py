@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from supervisely.sly_logger import logger
@@ -85,6 +87,7 @@ class InferenceTool:
         defaults: of the settings.
         patience_s: how long a job puts up with a platform that fails.
         answer_bytes: largest answer to a request for many pictures at once.
+        folder: for videos that come with requests, while they are needed.
     """
 
     answers: Answers
@@ -94,6 +97,7 @@ class InferenceTool:
     defaults: Mapping[str, Any]
     patience_s: float
     answer_bytes: int
+    folder: Path
 
     # Now
 
@@ -173,7 +177,7 @@ class InferenceTool:
     ) -> InferenceJob:
         """Start on frames of a video that came with the request."""
         order = self._order(state)
-        video = BroughtVideo(name, content, self.answers.max_pixels)
+        video = BroughtVideo(self.folder, name, content, self.answers.max_pixels)
 
         def run(job: InferenceJob) -> Failure | None:
             try:
@@ -326,6 +330,8 @@ def make_inference_tool(
         max_bytes=settings.max_image_mb * 2**20,
     )
     results_bytes = settings.inference_results_mb * 2**20
+    folder = settings.data_dir / "inference"
+    shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
     return InferenceTool(
         Answers(served, settings.max_image_pixels, settings.polygon_tolerance),
         NamedPictures(library, client, web, settings.max_image_pixels),
@@ -334,6 +340,7 @@ def make_inference_tool(
         default_settings(SETTINGS_FILE),
         settings.tracking_patience_s,
         results_bytes,
+        folder,
     )
 
 

@@ -25,17 +25,19 @@ from sam2_serving.videos import VideoFacts as FileFacts
 class BroughtVideo:
     """A video's file, copied; `close` removes the copy."""
 
-    def __init__(self, name: str | None, content: BinaryIO, max_pixels: int) -> None:
+    def __init__(self, folder: Path, name: str | None, content: BinaryIO, max_pixels: int) -> None:
         """Copy a file.
 
         Args:
+            folder: where copies lie; it is made if it is missing.
             name: what the client calls it; only told back.
             content: is read from its beginning.
             max_pixels: of a frame.
         """
         self.name = name
         self._max_pixels = max_pixels
-        self._folder = Path(tempfile.mkdtemp(prefix="sam2-serving-"))
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = Path(tempfile.mkdtemp(dir=folder))
         self._reader = FrameReader()
         try:
             with self._path.open("wb") as copy:
