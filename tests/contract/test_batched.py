@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from live import Platform, RunningApp
+from test_deploying import deploy
 
 from sam2_serving.masks import decode_bitmap
 
@@ -116,10 +117,12 @@ def test_each_image_is_encoded_and_fetched_once(app: RunningApp, platform: Platf
         }
         for n in range(20)
     }
-    app.stop()
-    app.start()
+    assert deploy(app).status_code == 200  # forgets all embeddings
+    newcomer = "newcomer-token-0123456789"  # whose permissions are not known either
+    platform.workspace.store.put_member("newcomer", newcomer, None)
     platform.workspace.counts.reset()
-    found = platform.send("smart_segmentation_batched", {"data_to_process": items})
+    context = {"data_to_process": items}
+    found = platform.send("smart_segmentation_batched", context, token=newcomer)
     assert all(answer == found["0"] for answer in found.values())
     assert platform.count("images.download") == 1
     assert platform.count("images.info") == 1

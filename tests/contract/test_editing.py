@@ -72,28 +72,6 @@ def test_inline_mask_wins_and_calls_nobody(
     assert platform.count("annotations.info") == 0
 
 
-def test_session_across_a_restart(app: RunningApp, platform: Platform, drawn: DrawnObject) -> None:
-    """Works for frames, slices and photos as for images; the later clicks carry only the key."""
-    sources = {kind: make(platform) for kind, make in SOURCES.items()}
-    keys = {kind: {"local_figure_id": f"restart {kind}"} for kind in sources}
-    begun, later = {}, {}
-    for kind, source in sources.items():
-        first = {"init_figure": True, "mask": inline(drawn.mask)}
-        begun[kind] = click(app, platform, **source, **keys[kind], **first)
-        assert begun[kind].status_code == 200, begun[kind].text
-        later[kind] = click(app, platform, **source, **keys[kind], **LATER)
-        assert later[kind].status_code == 200, later[kind].text
-        assert later[kind].content != begun[kind].content
-    app.stop()
-    app.start()
-    for kind, source in sources.items():
-        key = keys[kind]
-        assert click(app, platform, **source, **key).content == begun[kind].content
-        assert click(app, platform, **source, **key, **LATER).content == later[kind].content
-        whole = {**LATER, "mask": inline(drawn.mask)}
-        assert click(app, platform, **source, **whole).content == later[kind].content
-
-
 def test_forgotten_edit_is_an_error_never_another_mask(
     app: RunningApp, platform: Platform, drawn: DrawnObject
 ) -> None:

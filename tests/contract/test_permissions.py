@@ -48,18 +48,6 @@ def test_unknown_and_missing_tokens(app: RunningApp, platform: Platform) -> None
     assert "api_token" in answer.json()["error"]
 
 
-def test_owner_of_the_app_does_not_stand_in(page_app: RunningApp, platform: Platform) -> None:
-    """Contract 7.1-32: an app with a token of its own must not use it for a caller's request."""
-    state = {"model_name": "nano", "deploy_params": {"model_source": "Pretrained models"}}
-    page_app.post("deploy_from_api", {"state": state})
-    body = platform.envelope(click(platform.images["scene3"]))
-    without = {key: value for key, value in body.items() if key != "api_token"}
-    assert page_app.post("smart_segmentation", without).status_code == 401
-    member = page_app.post("smart_segmentation", {**body, "api_token": MEMBER})
-    assert member.status_code == 403
-    assert page_app.environment["API_TOKEN"] == OWNER_TOKEN
-
-
 def test_one_info_call_then_none_for_a_minute(app: RunningApp, platform: Platform) -> None:
     body = platform.envelope(click(platform.images["scene1"]), api_token=MEMBER)
     for x in (100, 120, 140, 160):

@@ -11,6 +11,7 @@ import pytest
 import supervisely as sly
 from live import Platform, RunningApp
 from pictures import KINDS
+from test_deploying import deploy
 from test_permissions import MEMBER, STRANGER
 
 AXIAL = {"x": 0, "y": 0, "z": 1}
@@ -133,8 +134,7 @@ def test_further_clicks_download_nothing(kind: str, app: RunningApp, platform: P
 
 def test_first_click_downloads_once(app: RunningApp, platform: Platform) -> None:
     sources = {kind: make(platform) for kind, make in SOURCES.items()}
-    app.stop()
-    app.start()  # forgets all embeddings and permissions
+    assert deploy(app).status_code == 200  # forgets all embeddings
     for kind, source in sources.items():
         platform.workspace.counts.reset()
         with ThreadPoolExecutor(4) as pool:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from live import OWNER_TOKEN, REPOSITORY, Platform, RunningApp, free_port
 from serve_page import Page
-from test_deploying import deploy
+from test_deploying import deploy, serve_nano
 from test_freezing import freeze
+from test_permissions import MEMBER, click
 
 from sam2_serving.workspace.settings import TASK_ID
 
@@ -81,6 +82,18 @@ def test_with_a_page_the_same_routes(page_app: RunningApp, app: RunningApp) -> N
     assert answers(page_app) == answers(app)
 
 
+def test_owner_of_the_app_does_not_stand_in(page_app: RunningApp, platform: Platform) -> None:
+    """Contract 7.1-32: an app with a token of its own must not use it for a caller's request."""
+    serve_nano(page_app)
+    platform.workspace.store.put_member("member", MEMBER, [platform.datasets["open"]])
+    body = platform.envelope(click(platform.images["scene3"]))
+    without = {key: value for key, value in body.items() if key != "api_token"}
+    assert page_app.post("smart_segmentation", without).status_code == 401
+    member = page_app.post("smart_segmentation", {**body, "api_token": MEMBER})
+    assert member.status_code == 403
+    assert page_app.environment["API_TOKEN"] == OWNER_TOKEN
+
+
 def test_as_the_platform_starts_it(
     platform: Platform, app_environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -126,10 +139,3 @@ def test_no_platform_at_all(lonely_app: RunningApp, platform: Platform) -> None:
     assert "SERVER_ADDRESS" in refused.json()["error"]
     named = lonely_app.post("smart_segmentation", {**body, "server_address": platform.address})
     assert named.status_code == 400
-
-
-def test_headless_start_calls_no_platform(app: RunningApp, platform: Platform) -> None:
-    app.stop()
-    platform.workspace.counts.reset()
-    app.start()
-    assert platform.workspace.counts.read() == {}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from live import OWNER_TOKEN, REPOSITORY, Platform, RunningApp, free_port
 from serve_page import Page
-from test_deploying import deploy
+from test_deploying import serve_nano
 from test_permissions import STRANGER
 from test_start_modes import OURS, answers, bare
 
@@ -59,7 +59,6 @@ def app_of_a_team(
     before, settings.app_url = settings.app_url, f"http://127.0.0.1:{page_app.port}"
     platform.workspace.counts.reset()
     yield page_app
-    page_app.post("stop_model")
     settings.app_url = before
 
 
@@ -124,7 +123,7 @@ def test_file_that_changed_is_fetched_again(app_of_a_team: RunningApp, team_file
 def test_wrong_path_leaves_the_served_model_alone(
     path: Any, status: int, app_of_a_team: RunningApp
 ) -> None:
-    assert deploy(app_of_a_team).status_code == 200
+    serve_nano(app_of_a_team)
     answer = deploy_file(app_of_a_team, path)
     assert answer.status_code == status, answer.text
     assert len(answer.json()["message"].split()) > 3
@@ -151,6 +150,7 @@ def test_api_nn_deploys_by_name_and_by_path(
     """Contract 1.8: the SDK's own client, the workspace's task, the real app."""
     monkeypatch.setenv("SERVER_ADDRESS", platform.address)
     monkeypatch.setenv("API_TOKEN", OWNER_TOKEN)
+    app_of_a_team.post("stop_model")
     api = platform.api()
     model = api.nn.deploy("SAM 2.1/Nano (demo)", device="cpu", workspace_id=1)
     assert model.get_info()["model_name"] == "Nano (demo)"
