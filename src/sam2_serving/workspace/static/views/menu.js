@@ -48,6 +48,8 @@ class FigureMenu {
    */
   constructor(store, entriesOf, classify) {
     Object.assign(this, { store, entriesOf, classify, node: null });
+    this.outside = ({ target }) => { if (!this.node.contains(target)) this.close(); };
+    this.away = () => this.close(); // the window lost the focus
     store.watch(["place"], () => this.close());
   }
 
@@ -62,15 +64,14 @@ class FigureMenu {
     this.node.style.left = `${within(x, width, innerWidth)}px`;
     this.node.style.top = `${within(y, height, innerHeight)}px`;
     this.items[0].focus();
-    this.outside = (event) => { if (!this.node.contains(event.target)) this.close(); };
     addEventListener("pointerdown", this.outside, true);
-    addEventListener("blur", this.outside);
+    addEventListener("blur", this.away);
   }
 
   close() {
     if (!this.node) return;
     removeEventListener("pointerdown", this.outside, true);
-    removeEventListener("blur", this.outside);
+    removeEventListener("blur", this.away);
     this.node.remove();
     this.node = null;
     this.store.set({ selected: null });
