@@ -220,6 +220,15 @@ def test_the_menu_of_a_figure(served: Demo, page: Page, labeler: Labeler, target
     page.mouse.click(*labeler.spot(*target.inside), button="right")
     page.evaluate("dispatchEvent(new Event('blur'))")  # another window is in front now
     expect(menu).to_be_hidden()
+    # Editing goes on with clicks, whatever the tool was.
+    labeler.press("b")
+    page.mouse.click(*labeler.spot(*target.inside), button="right")
+    menu.get_by_role("menuitem", name="Edit with the Smart Tool").click()
+    labeler.expect_state("edit")
+    labeler.click(*target.inside)
+    labeler.expect_state("mask")
+    labeler.press("Escape")
+    labeler.expect_state("idle")
     page.mouse.click(*labeler.spot(*target.inside), button="right")
     menu.get_by_role("menuitemradio", name=name).click()
     figure = page.locator("li.figure")

@@ -250,6 +250,7 @@ class ImageView {
   edit(figure) {
     const known = this.masks.get(figure.id);
     if (!known || !this.ready) return;
+    this.store.set({ tool: "smart" }); // what follows are clicks
     this.smartTool.edit(figure, known.mask);
     this.stage.canvas.focus({ preventScroll: true });
     this.speak("Editing: click to add or to take away.");
