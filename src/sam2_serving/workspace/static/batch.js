@@ -23,6 +23,7 @@ export class Batch {
     this.unsettled = null; // a part that was sent to be saved, and no answer came
     this.adrift = null; // a step that was being undone or redone, and no answer came
     this.flight = null; // of the request to the app
+    this.walked = Promise.resolve(); // when the last undo or redo is through
   }
 
   // What is there ---------------------------------------------------------------------------------
@@ -176,11 +177,17 @@ export class Batch {
   }
 
   undo() {
-    return this.walk(this.past, this.future, "undo");
+    return this.next(() => this.walk(this.past, this.future, "undo"));
   }
 
   redo() {
-    return this.walk(this.future, this.past, "redo");
+    return this.next(() => this.walk(this.future, this.past, "redo"));
+  }
+
+  /** Steps follow each other, however fast the keys are pressed. */
+  next(walk) {
+    this.walked = this.walked.then(walk);
+    return this.walked;
   }
 
   async walk(from, to, way) {
@@ -221,7 +228,7 @@ export class Batch {
       const cells = this.of("mask").filter((cell) => !altered.includes(cell));
       const wanted = saved.size + cells.length;
       if (gone.length || altered.length) problem = { words: wordsOfOthers(gone, altered) };
-      for (const part of partsOf(cells)) {
+      for (const part of [...partsOf(cells)]) {
         this.busy = `Saving… ${saved.size} of ${wanted}`;
         this.changed();
         await this.send(part, saved);

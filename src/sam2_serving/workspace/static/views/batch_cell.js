@@ -65,9 +65,8 @@ export class CellView {
     if (failed) this.reason.replaceChildren(reason, requestId ? ` (request ${requestId})` : "");
     this.again.hidden = !failed;
     this.again.setAttribute("aria-label", `Try object ${figure.id} again`);
-    const name = `${excluded ? "Take in" : "Leave out"} object ${figure.id}`;
-    this.toggle.setAttribute("aria-label", name);
-    this.toggle.title = `${name} (X)`;
+    this.toggle.setAttribute("aria-label", `Leave out object ${figure.id}`);
+    this.toggle.title = excluded ? "Take in again (X)" : "Leave out (X)";
     this.toggle.setAttribute("aria-pressed", excluded);
     if (this.shown) this.show();
   }
