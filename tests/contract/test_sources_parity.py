@@ -18,7 +18,8 @@ from test_editing import inline
 from test_sources import click, frame, slice_of
 from test_traffic import mask_of
 
-from sam2_serving.model import load_model, upstream_predictor
+from sam2_serving.model import load_model
+from sam2_serving.model.upstream import upstream_predictor
 from sam2_serving.pretrained import REPOSITORY
 from sam2_serving.scenes import draw_scene
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from sam2_serving.model import Prompts, SegmentationModel, upstream_predictor
+from sam2_serving.model import Prompts, SegmentationModel
+from sam2_serving.model.upstream import upstream_predictor
 
 
 class Peer:

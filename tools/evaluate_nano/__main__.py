@@ -13,7 +13,8 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from evaluate_nano import images, pictures, report, speed, tracking
-from sam2_serving.model.network import build_network, network_config, upstream_predictor
+from sam2_serving.model.network import build_network, network_config
+from sam2_serving.model.upstream import upstream_predictor
 
 _BEGIN, _END = "<!-- figures: begin -->", "<!-- figures: end -->"
 

@@ -23,7 +23,7 @@ from sam2_serving.model.image import (
 )
 from sam2_serving.model.loading import load_model
 from sam2_serving.model.many import segment_many
-from sam2_serving.model.network import build_network, upstream_predictor
+from sam2_serving.model.network import build_network
 from sam2_serving.model.prompts import Point, Prompts
 from sam2_serving.model.tracked import TrackedMask
 from sam2_serving.model.video import VideoTracker
@@ -49,5 +49,4 @@ __all__ = [
     "load_model",
     "segment",
     "segment_many",
-    "upstream_predictor",
 ]

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torchvision.ops import box_iou, nms
 
 from sam2_serving.masks import Box
 
@@ -33,6 +32,9 @@ def best_of_duplicates(
     """
     if not boxes:
         return []
+    # here: it takes seconds to import, which whoever only clicks shall not wait for at the start
+    from torchvision.ops import nms
+
     kept: list[int] = nms(_corners(boxes), torch.tensor(scores, dtype=torch.float32), max_overlap)
     return [int(index) for index in kept]
 
@@ -41,6 +43,8 @@ def found_before(boxes: Sequence[Box], found: Sequence[Box], max_overlap: float)
     """Tell for each box whether it overlaps too much with one of those that were found before."""
     if not boxes or not found:
         return [False] * len(boxes)
+    from torchvision.ops import box_iou
+
     overlap = box_iou(_corners(boxes), _corners(found)) > max_overlap
     return [bool(one) for one in overlap.any(dim=1)]
 

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-import torchvision.transforms.functional as pictures
 from sam2.modeling.sam2_base import SAM2Base
 
 from sam2_serving.model.checkpoints import fingerprint
@@ -154,15 +153,18 @@ class SegmentationModel:
         side = self.input_size
         # one channel after the other: a float copy of a very large image is four times its size
         channels = [
-            pictures.resize(
-                torch.from_numpy(np.ascontiguousarray(image[..., channel]))[None] / 255,
-                [side, side],
+            F.interpolate(
+                torch.from_numpy(np.ascontiguousarray(image[None, None, ..., channel])) / 255,
+                (side, side),
+                mode="bilinear",
+                align_corners=False,
                 antialias=True,
             )
             for channel in range(3)
         ]
-        normal: torch.Tensor = pictures.normalize(torch.cat(channels), PIXEL_MEAN, PIXEL_STD)
-        return PreparedImage(normal[None], (image.shape[0], image.shape[1]))
+        mean, std = (torch.tensor(values)[:, None, None] for values in (PIXEL_MEAN, PIXEL_STD))
+        normal = (torch.cat(channels, dim=1) - mean) / std
+        return PreparedImage(normal, (image.shape[0], image.shape[1]))
 
     @torch.inference_mode()
     def encode(self, image: PreparedImage) -> ImageEmbedding:
@@ -246,9 +248,12 @@ class SegmentationModel:
             )
         return logits.float(), ious.float()
 
+    @staticmethod
     @torch.inference_mode()
-    def to_mask(self, prediction: Prediction, image_size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-        """Resize logits bilinearly to the image and threshold them.
+    def to_mask(prediction: Prediction, image_size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+        """Resize logits bilinearly to the image and threshold them, where the logits are.
+
+        Uses nothing of the network: with logits on the CPU, safe on any thread, at any time.
 
         Args:
             prediction: of `predict`.

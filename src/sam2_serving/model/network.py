@@ -10,7 +10,6 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from sam2.modeling.sam2_base import SAM2Base
-from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 CONFIG_NAMES = (
     "nano.yaml",
@@ -81,14 +80,3 @@ def feature_sizes(network: SAM2Base) -> list[tuple[int, int]]:
     """Return (height, width) of the three feature maps that the decoder reads, finest first."""
     coarsest = network.image_size // network.backbone_stride
     return [(coarsest * factor, coarsest * factor) for factor in (4, 2, 1)]
-
-
-def upstream_predictor(network: SAM2Base) -> SAM2ImagePredictor:
-    """Return Meta's own image predictor over `network`, right for any input size.
-
-    The predictor has the feature map sizes of 1024-pixel input written into it; they are set on
-    the instance here. Tests and benchmarks hold our results against it.
-    """
-    predictor = SAM2ImagePredictor(network)
-    predictor._bb_feat_sizes = feature_sizes(network)
-    return predictor
