@@ -43,7 +43,7 @@ class Case:
 CASES = {
     "scene": Case("scene", LOOSE),
     "photograph": Case("photograph", LOOSE),
-    "crops": Case("scene", replace(LOOSE, crop_n_layers=1, points_per_side=8)),
+    "crops": Case("scene", replace(LOOSE, crop_n_layers=1, points_per_side=9)),
     "two layers of crops": Case(
         "photograph",
         replace(

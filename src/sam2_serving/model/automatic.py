@@ -202,7 +202,8 @@ class MaskFinder:
                 area=int(np.count_nonzero(full.pixels)),
                 predicted_iou=float(iou),
                 stability_score=full.stability,
-                point=(float(point[0]) + crop.box.x0, float(point[1]) + crop.box.y0),
+                # as upstream adds: in 32 bits
+                point=(_sum(point[0], crop.box.x0), _sum(point[1], crop.box.y0)),
                 crop_box=crop.box,
             )
 
@@ -235,6 +236,10 @@ class MaskFinder:
         # Masks of one crop are equally good here: the order decides, as it does upstream.
         boxes = [one.box for one in found]
         return [found[i] for i in best_of_duplicates(boxes, [0.0] * len(found), max_overlap)]
+
+
+def _sum(a: float, b: float) -> float:
+    return float(np.float32(a) + np.float32(b))
 
 
 def _moved(box: Box, origin: Box) -> Box:
