@@ -160,7 +160,9 @@ class InferenceSettings(MaskOptions):
 
     @property
     def points(self) -> list[tuple[int, int, bool]]:
-        """The point prompts: x, y, and whether the point is on the object."""
+        """The point prompts, if the mode has any: x, y, whether the point is on the object."""
+        if self.mode not in ("points", "combined"):
+            return []
         points = self.point_coordinates or []
         labels = self.point_labels or [1] * len(points)
         return [(x, y, label == 1) for (x, y), label in zip(points, labels, strict=True)]

@@ -66,6 +66,14 @@ def test_the_rectangle_beside_the_settings_wins_and_is_the_box_if_there_is_none(
     assert read.boxes == [Box(5, 6, 8, 9)]
 
 
+def test_points_of_a_mode_without_points_are_none() -> None:
+    """Else `keep_clicked` would drop parts for a click that nobody made."""
+    stale = {"point_coordinates": [[5, 6]], "bbox_coordinates": [1, 2, 30, 40]}
+    assert settings(**stale, mode="bbox").points == []
+    assert settings(**stale, mode="raw").points == []
+    assert settings(**stale, mode="combined").points == [(5, 6, True)]
+
+
 def test_points_without_labels_are_on_the_object() -> None:
     read = settings(mode="points", point_coordinates=[[1, 2], [3, 4]])
     assert read.points == [(1, 2, True), (3, 4, True)]
