@@ -7,7 +7,7 @@ embedding and go through the decoder together.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from sam2_serving.app.reporting import (
 from sam2_serving.app.requests import Body, NullIsEmpty, Part, SmartToolRequest, SmartToolState
 from sam2_serving.app.smart_tool import Question, SmartTool, SmartToolAnswer
 from sam2_serving.app.workers import Workers
-from sam2_serving.engine import Busy, Cancelled, CancelToken, EngineClosed, Segmentation
+from sam2_serving.engine import Busy, Cancelled, CancelToken, EngineClosed
 
 MAX_ITEMS = 10_000
 IMAGES_AT_ONCE = 4
@@ -127,21 +127,23 @@ class BatchedSmartTool:
         answers: dict[Hashable, Item] = dict.fromkeys(items)
         by_image: dict[Hashable, list[_Asked]] = defaultdict(list)
         with ThreadPoolExecutor(IMAGES_AT_ONCE, thread_name_prefix="batch") as pool:
-            understood = pool.map(_here(partial(self._understand, body)), items.values())
+            understand = _here(partial(self._understand, body, cancel))
+            understood = pool.map(understand, items.values())
             for key, asked in zip(items, understood, strict=True):
                 if isinstance(asked, Question):
                     by_image[asked.media.source.key, asked.refine].append(_Asked(key, asked))
                 elif asked is not None and asked.bitmap is not None:
                     answers[key] = asked
             segment = _here(partial(self._segment_image, cancel))
-            groups = list(by_image.values())
-            for together, masks in zip(groups, pool.map(segment, groups), strict=True):
-                for one, mask in zip(together, masks, strict=True):
-                    answer = None if mask is None else one.question.answer(mask)
-                    answers[one.key] = None if answer is None or answer.bitmap is None else answer
+            for found in pool.map(segment, by_image.values()):
+                answers |= found
         return answers
 
-    def _understand(self, body: _Batch, context: Any) -> Question | SmartToolAnswer | None:
+    def _understand(
+        self, body: _Batch, cancel: CancelToken, context: Any
+    ) -> Question | SmartToolAnswer | None:
+        if cancel.cancelled:
+            raise Cancelled("The request was given up.")
         try:
             request = SmartToolRequest.model_validate(
                 {
@@ -158,36 +160,33 @@ class BatchedSmartTool:
             _log_failure(str(as_app_error(error)))
         return None
 
-    def _segment_image(
-        self, cancel: CancelToken, group: list[_Asked]
-    ) -> Iterable[Segmentation | None]:
+    def _segment_image(self, cancel: CancelToken, group: Sequence[_Asked]) -> dict[Hashable, Item]:
         """Answer the items of one image; if they fail together, each is tried alone."""
         try:
-            return self._ask([one.question for one in group], cancel)
+            return self._ask(group, cancel)
         except (Busy, Cancelled):
             raise
         except Exception as error:
             _log_failure(str(as_app_error(error)))
             if len(group) == 1 or isinstance(error, AppError):
-                return [None] * len(group)
-        return [self._alone(one.question, cancel) for one in group]
+                return {}
+        answers: dict[Hashable, Item] = {}
+        for one in group:
+            answers |= self._segment_image(cancel, [one])
+        return answers
 
-    def _alone(self, question: Question, cancel: CancelToken) -> Segmentation | None:
-        try:
-            return self._ask([question], cancel)[0]
-        except (Busy, Cancelled):
-            raise
-        except Exception as error:
-            _log_failure(str(as_app_error(error)))
-            return None
+    def _ask(self, group: Sequence[_Asked], cancel: CancelToken) -> dict[Hashable, Item]:
+        first, prompts = group[0].question, [one.question.prompts for one in group]
 
-    def _ask(self, questions: list[Question], cancel: CancelToken) -> list[Segmentation]:
-        first, prompts = questions[0], [one.prompts for one in questions]
-
-        def ask() -> list[Segmentation]:
+        def ask() -> dict[Hashable, Item]:
             engine = self.tool.served.ready_engine()
-            source = first.media.source
-            return engine.segment_many(source, prompts, refine=first.refine, cancel=cancel)
+            source, answers = first.media.source, dict[Hashable, Item]()
+            found = engine.segment_each(source, prompts, refine=first.refine, cancel=cancel)
+            for place, result in found:
+                # packed one by one: masks of a large image are large
+                answer = group[place].question.answer(result)
+                answers[group[place].key] = None if answer.bitmap is None else answer
+            return answers
 
         try:
             return ask()

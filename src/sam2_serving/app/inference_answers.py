@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeVar
 
@@ -37,9 +37,6 @@ from sam2_serving.model import Point, Prompts
 from sam2_serving.model.found_mask import run_lengths
 
 Result = TypeVar("Result")
-
-_BOXES_AT_ONCE = 16
-"""Masks of a large picture are large: no more of them than these are held at a time."""
 
 
 class ServedModel(Protocol):
@@ -90,10 +87,12 @@ class Answers:
         prompts = _prompts(settings, size, self.max_pixels)
         refine = settings.refine or self.served.refine
 
-        def segment(engine: Engine, asked: list[Prompts]) -> list[Segmentation]:
+        def segment(engine: Engine, asked: list[Prompts]) -> Iterable[tuple[int, Segmentation]]:
             if at_once and len(prompts) == 1:
-                return [engine.segment(media.source, asked[0], refine=refine, cancel=cancel)]
-            return engine.segment_many(media.source, asked, refine=refine, cancel=cancel)
+                only = engine.segment(media.source, asked[0], refine=refine, cancel=cancel)
+                return [(0, only)]
+            # one after the other: all have the same form
+            return engine.segment_each(media.source, asked, refine=refine, cancel=cancel)
 
         def run(engine: Engine) -> Outcome:
             pieces = prompted(prompts, settings, region, lambda asked: segment(engine, asked))
@@ -124,26 +123,23 @@ def prompted(
     prompts: Sequence[Prompts],
     settings: InferenceSettings,
     region: Box,
-    segment: Callable[[list[Prompts]], list[Segmentation]],
+    segment: Callable[[list[Prompts]], Iterable[tuple[int, Segmentation]]],
 ) -> Iterator[Piece]:
-    """Yield a mask for each prompt, in order; empty prompts are passed over.
+    """Yield a mask for each prompt, as the engine gives them; empty prompts are passed over.
 
     Args:
         prompts: on one picture.
         settings: how masks are cleaned.
         region: masks are cut to it, if the settings have one.
-        segment: asks the engine about some prompts.
+        segment: asks the engine about some prompts; see `Engine.segment_each`.
     """
     clicks = [(x, y) for x, y, positive in settings.points if positive]
     asked = [(number, one) for number, one in enumerate(prompts) if not one.is_empty]
-    for start in range(0, len(asked), _BOXES_AT_ONCE):
-        some = asked[start : start + _BOXES_AT_ONCE]
-        found = segment([one for _, one in some])
-        for (number, _), answer in zip(some, found, strict=True):
-            within = None if settings.rectangle is None else region
-            mask = settings.cleanup.apply(answer.mask, clicks, within)
-            about = {"predicted_iou": answer.predicted_iou, "prompt": number}
-            yield Piece(mask, about=about)
+    within = None if settings.rectangle is None else region
+    for place, answer in segment([one for _, one in asked]) if asked else ():
+        mask = settings.cleanup.apply(answer.mask, clicks, within)
+        about = {"predicted_iou": answer.predicted_iou, "prompt": asked[place][0]}
+        yield Piece(mask, about=about)
 
 
 @dataclass(frozen=True)
@@ -233,9 +229,7 @@ def _region(settings: InferenceSettings, size: Size) -> Box:
 def _prompts(settings: InferenceSettings, size: Size, max_pixels: int) -> list[Prompts]:
     """Return the prompts; those of a box that lies wholly outside the picture are empty."""
     width, height = size
-    points: tuple[Point, ...] = ()
-    if settings.mode in ("points", "combined"):
-        points = tuple(Point(x, y, positive) for x, y, positive in settings.points)
+    points = tuple(Point(x, y, positive) for x, y, positive in settings.points)
     for point in points:
         if point.x >= width or point.y >= height:
             raise BadRequest(outside(f"The point at ({point.x:g}, {point.y:g})", size))

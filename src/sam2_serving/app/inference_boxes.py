@@ -86,7 +86,7 @@ class BoxAnswers:
             [Prompts() if isinstance(one, str) else Prompts(box=one) for one in asked],
             settings,
             Box(0, 0, *size),
-            lambda some: engine.segment_many(media.source, some, refine=refine, cancel=cancel),
+            lambda some: engine.segment_each(media.source, some, refine=refine, cancel=cancel),
         )
         room = self.max_bytes
         for piece in found:

@@ -34,6 +34,7 @@ from sam2_serving.model import (
     AutomaticSettings,
     FoundMask,
     ImageEmbedding,
+    Prediction,
     Prompts,
     Refine,
     SegmentationModel,
@@ -150,13 +151,14 @@ class Engine:
         key = self._key(source.key)
         try:
             embedding = self._store.get_or_make(key, lambda: self._encode(source, cancel), cancel)
-            return self._scheduler.run(
+            finish = self._scheduler.run(
                 Priority.CLICK_DECODE,
                 lambda: self._decode(key, embedding, prompts, refine),
                 cancel,
             )
         except CancelledError as error:
             raise Cancelled("The request was given up.") from error
+        return finish()
 
     def segment_many(
         self,
@@ -171,6 +173,22 @@ class Engine:
         Args and errors as of `segment`; the answers are in the order of the prompts, and agree
         with those of `segment` up to rounding.
         """
+        found = dict(self.segment_each(source, prompts, refine=refine, cancel=cancel))
+        return [found[at] for at in range(len(prompts))]
+
+    def segment_each(
+        self,
+        source: ImageSource,
+        prompts: Sequence[Prompts],
+        *,
+        refine: Refine = "two_pass",
+        cancel: CancelToken | None = None,
+    ) -> Iterator[tuple[int, Segmentation]]:
+        """As `segment_many`, but one at a time: masks of a large image take much memory.
+
+        Yields:
+            the place of a prompt, and its answer; prompts of one form in their order, form by form.
+        """
         if any(one.is_empty for one in prompts):
             raise ValueError("There is nothing to segment: give a click, a box or a mask.")
         key, job = self._key(source.key), object()
@@ -182,15 +200,14 @@ class Engine:
             units = [
                 order[at : at + PROMPTS_AT_ONCE] for at in range(0, len(order), PROMPTS_AT_ONCE)
             ]
-            answers: dict[int, Segmentation] = {}
             for unit in units:
                 asked = [prompts[at] for at in unit]
                 decode = partial(self._decode_many, embedding, asked, refine)
                 found = self._scheduler.run(Priority.MANY, decode, cancel, job)
-                answers |= zip(unit, found, strict=True)
+                for at, finish in zip(unit, found, strict=True):
+                    yield at, finish()
         except CancelledError as error:
             raise Cancelled("The request was given up.") from error
-        return [answers[at] for at in range(len(prompts))]
 
     def track(
         self, request: TrackingRequest, frames: Frames, cancel: CancelToken | None = None
@@ -293,18 +310,13 @@ class Engine:
 
     def _decode_many(
         self, embedding: ImageEmbedding, prompts: Sequence[Prompts], refine: Refine
-    ) -> list[Segmentation]:
-        model = self._open_model()
-        return [
-            Segmentation(
-                model.to_mask(one, embedding.image_size), one.predicted_iou, self.numeric_path
-            )
-            for one in segment_many(model, embedding, prompts, refine)
-        ]
+    ) -> list[Callable[[], Segmentation]]:
+        predictions = segment_many(self._open_model(), embedding, prompts, refine)
+        return [self._finish(one, embedding.image_size) for one in predictions]
 
     def _decode(
         self, key: EmbeddingKey, embedding: ImageEmbedding, prompts: Prompts, refine: Refine
-    ) -> Segmentation:
+    ) -> Callable[[], Segmentation]:
         model = self._open_model()
         prediction = segment(
             model,
@@ -313,8 +325,25 @@ class Engine:
             refine,
             remember=lambda first, make: self._first_passes.get_or_make((key, first), make),
         )
-        mask = model.to_mask(prediction, embedding.image_size)
-        return Segmentation(mask, prediction.predicted_iou, self.numeric_path)
+        return self._finish(prediction, embedding.image_size)
+
+    def _finish(
+        self, prediction: Prediction, image_size: tuple[int, int]
+    ) -> Callable[[], Segmentation]:
+        """Return how to make the answer.
+
+        Enlarging a mask to a large image takes longer than the decoder on a CPU: it is left to the
+        thread of the one who asks. What lies on a GPU is enlarged there, at once.
+        """
+
+        def make() -> Segmentation:
+            mask = SegmentationModel.to_mask(prediction, image_size)
+            return Segmentation(mask, prediction.predicted_iou, self.numeric_path)
+
+        if prediction.logits.device.type == "cpu":
+            return make
+        made = make()
+        return lambda: made
 
     def _open_model(self) -> SegmentationModel:
         if self._model is None:

@@ -228,7 +228,7 @@ def test_a_second_click_costs_one_decode(engine, monkeypatch):
 
 def test_a_large_image_is_resized_beside_the_device_and_not_on_it(engine, monkeypatch):
     threads = {}
-    for step in ("prepare", "encode", "predict"):
+    for step in ("prepare", "encode", "predict", "to_mask"):
         work = getattr(type(engine._model), step)
 
         def noted(*args, work=work, step=step, **options):
@@ -239,6 +239,22 @@ def test_a_large_image_is_resized_beside_the_device_and_not_on_it(engine, monkey
     engine.segment(Library().source(0), CLICK)
     assert threads["encode"] == threads["predict"] == "device-owner"
     assert threads["prepare"] != "device-owner"
+    assert threads["to_mask"] != "device-owner"
+    engine.segment_many(Library().source(0), [CLICK])
+    assert threads["to_mask"] != "device-owner"
+
+
+def test_of_many_masks_few_are_in_memory(engine):
+    """A mask of a large image takes 24 MB: whoever packs each as it comes holds a unit's at most."""
+    source, prompts = Library().source(0), [click(number) for number in range(40)]
+    places, most = [], 0
+    for place, _ in engine.segment_each(source, prompts):
+        places.append(place)
+        held = sum(isinstance(one, Segmentation) for one in gc.get_objects())
+        most = max(most, held)
+    assert sorted(places) == list(range(40)) != places, "prompts of one form go together"
+    assert most <= 9
+    assert len(engine.segment_many(source, prompts)) == 40
 
 
 def test_clicks_go_before_everything_else(engine, monkeypatch):
