@@ -135,6 +135,7 @@ def test_backward_and_both_ways(
     page.get_by_label("Direction of tracking").select_option("backward")
     page.get_by_label("Frames to track").press("Enter")
     expect_bars(page, (6, 9, False), (10, 10, True))
+    expect(run(page, "finished")).to_have_count(1)  # its last frame is there a little earlier
     page.get_by_label("Direction of tracking").select_option("both")
     page.get_by_label("Frames to track").fill("6")
     page.locator("#canvas").focus()
