@@ -232,7 +232,14 @@ class InferenceJobs:
 
         context = contextvars.copy_context()  # the request's token stays out of the log
         name = f"inference-{job.uuid[:8]}"
-        threading.Thread(target=context.run, args=(run,), name=name, daemon=True).start()
+        thread = threading.Thread(target=context.run, args=(run,), name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # no more threads: the job will never end by itself
+            with self._lock:
+                del self._jobs[job.uuid]
+            raise
         return job
 
     def find(self, uuid: str) -> InferenceJob:

@@ -267,6 +267,19 @@ def test_no_more_jobs_than_allowed_and_none_that_is_unknown() -> None:
         jobs.find("00000000000000000000000000000000")
 
 
+def test_a_job_that_gets_no_thread_takes_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = InferenceJobs(1, 1000)
+
+    def refuse(_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            jobs.start(lambda job: None)
+    jobs.start(lambda job: None)
+
+
 def test_what_nobody_fetches_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = InferenceJobs(most=1, results_bytes=1000)
     job = jobs.start(lambda job: job.put(b"{}"))
