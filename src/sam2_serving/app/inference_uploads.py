@@ -22,6 +22,8 @@ from sam2_serving.app.reporting import (
     UnsupportedGeometry,
 )
 from sam2_serving.app.track_figures import mask_of
+from sam2_serving.masks import Box, tight_box
+from sam2_serving.masks.boxes import BoolMask
 
 UploadMode = Literal["append", "replace", "iou_merge"]
 SUFFIX = "_nn"
@@ -184,18 +186,50 @@ class Uploads:
         for one in before:
             if labels and one.get("classTitle") == labels[0]["classTitle"]:
                 try:
-                    drawn.append(draw_figure(one, size, self.max_pixels))
+                    drawn.append(_Area.of(draw_figure(one, size, self.max_pixels)))
                 except UnsupportedGeometry:
                     continue  # a point or a line has no area to overlap
-        return [one for one in labels if not self._is_known(one, drawn, size)]
+        known = [one for one in drawn if one is not None]
+        return [one for one in labels if not self._is_known(one, known, size)]
 
-    def _is_known(self, label: Json, drawn: list[Any], size: tuple[int, int]) -> bool:
-        mask = mask_of(label["geometryType"], label, size, "The object")
-        return any(
-            np.count_nonzero(mask & other)
-            >= self.rules.max_overlap * np.count_nonzero(mask | other)
-            for other in drawn
-        )
+    def _is_known(self, label: Json, known: list[_Area], size: tuple[int, int]) -> bool:
+        area = _Area.of(mask_of(label["geometryType"], label, size, "The object"))
+        return area is not None and any(area.iou(one) >= self.rules.max_overlap for one in known)
+
+
+@dataclass(frozen=True)
+class _Area:
+    """A mask in its tight box: hundreds of masks of a large image would not fit in memory."""
+
+    box: Box
+    part: BoolMask
+    pixels: int
+
+    @classmethod
+    def of(cls, mask: BoolMask) -> _Area | None:
+        """Cut a mask (bool HxW) out; None if it is empty."""
+        box = tight_box(mask)
+        if box is None:
+            return None
+        part = mask[_rows_and_columns(box, Box(0, 0, 0, 0))].copy()
+        return cls(box, part, int(np.count_nonzero(part)))
+
+    def iou(self, other: _Area) -> float:
+        """Return intersection over union."""
+        (ax0, ay0, ax1, ay1), (bx0, by0, bx1, by1) = self.box, other.box
+        both = Box(max(ax0, bx0), max(ay0, by0), min(ax1, bx1), min(ay1, by1))
+        if both.x0 >= both.x1 or both.y0 >= both.y1:
+            return 0.0
+        mine = self.part[_rows_and_columns(both, self.box)]
+        theirs = other.part[_rows_and_columns(both, other.box)]
+        shared = int(np.count_nonzero(mine & theirs))
+        return shared / (self.pixels + other.pixels - shared)
+
+
+def _rows_and_columns(box: Box, origin: Box) -> tuple[slice, slice]:
+    x0, y0, x1, y1 = (int(side) for side in box)
+    left, top = int(origin.x0), int(origin.y0)
+    return slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
 
 
 def _placed(label: Json) -> Json:

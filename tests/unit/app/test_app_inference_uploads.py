@@ -111,6 +111,21 @@ def test_each_object_is_stored_once_though_half_of_the_calls_fail(
     assert sum(told.values()) >= IMAGES - 2
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_overlap_is_that_of_the_whole_masks(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    masks = []
+    for _ in range(2):
+        mask = np.zeros((30, 40), bool)
+        (x, y), (width, height) = rng.integers(0, 20, 2), rng.integers(1, 12, 2)
+        mask[y : y + height, x : x + width] = rng.random((height, width)) < 0.8
+        masks.append(mask)
+    a, b = (inference_uploads._Area.of(mask) for mask in masks)
+    if a is not None and b is not None:
+        both, either = (np.count_nonzero(op(*masks)) for op in (np.logical_and, np.logical_or))
+        assert a.iou(b) == both / either == b.iou(a)
+
+
 def test_lists_longer_than_a_page(projects: Projects, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = projects.images(projects.datasets(1)[0])
     assert len(whole) == IMAGES
