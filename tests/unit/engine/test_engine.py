@@ -245,7 +245,7 @@ def test_a_large_image_is_resized_beside_the_device_and_not_on_it(engine, monkey
 
 
 def test_of_many_masks_few_are_in_memory(engine):
-    """A mask of a large image takes 24 MB: whoever packs each as it comes holds a unit's at most."""
+    """Masks of a large image are large: who packs each as it comes holds a unit's at most."""
     source, prompts = Library().source(0), [click(number) for number in range(40)]
     places, most = [], 0
     for place, _ in engine.segment_each(source, prompts):
