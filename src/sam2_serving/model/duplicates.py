@@ -12,6 +12,9 @@ import torch
 
 from sam2_serving.masks import Box
 
+PAIRS_AT_ONCE = 2**20
+"""Of boxes that are compared: some ten MB, however many there are."""
+
 
 def best_of_duplicates(
     boxes: Sequence[Box], scores: Sequence[float], max_overlap: float
@@ -45,8 +48,10 @@ def found_before(boxes: Sequence[Box], found: Sequence[Box], max_overlap: float)
         return [False] * len(boxes)
     from torchvision.ops import box_iou
 
-    overlap = box_iou(_corners(boxes), _corners(found)) > max_overlap
-    return [bool(one) for one in overlap.any(dim=1)]
+    known = _corners(found)
+    some = torch.split(_corners(boxes), max(1, PAIRS_AT_ONCE // len(found)))
+    overlap = torch.cat([(box_iou(one, known) > max_overlap).any(dim=1) for one in some])
+    return [bool(one) for one in overlap]
 
 
 def _corners(boxes: Sequence[Box]) -> torch.Tensor:

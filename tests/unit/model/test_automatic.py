@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from inspect import signature
 
 import numpy as np
 import pytest
 import yaml
 from pycocotools import mask as coco
+from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 
 from sam2_serving.masks import Box, decode_rle, encode_rle
-from sam2_serving.model import AutomaticSettings, FoundMask
+from sam2_serving.model import AutomaticSettings, FoundMask, duplicates
 from sam2_serving.model.automatic import find_crops, grid
 from sam2_serving.model.duplicates import best_of_duplicates, found_before
 from sam2_serving.model.found_mask import run_lengths
@@ -51,10 +53,24 @@ def test_a_grid_that_shrinks_to_nothing_is_refused():
         AutomaticSettings(points_per_side=4, crop_n_layers=2, crop_n_points_downscale_factor=3)
 
 
-def test_what_clients_are_offered_can_be_set():
+def test_clients_are_offered_the_defaults_of_metas_generator():
     offered = yaml.safe_load((REPOSITORY / "serve/inference_settings.yaml").read_text())
     names = [field.name for field in fields(AutomaticSettings)]
-    AutomaticSettings(**{name: offered[name] for name in names})
+    settings = AutomaticSettings(**{name: offered[name] for name in names})
+    assert settings.crop_overlap_ratio == pytest.approx(512 / 1500, abs=0.005)
+    theirs = signature(SAM2AutomaticMaskGenerator).parameters
+    for name in set(names) - {"crop_overlap_ratio"}:
+        assert getattr(settings, name) == getattr(AutomaticSettings(), name) == theirs[name].default
+
+
+def test_duplicates_of_many_are_looked_for_in_little_memory(monkeypatch):
+    rng = np.random.default_rng(0)
+    corners = rng.integers(0, 50, (90, 2)).tolist()
+    boxes = [Box(x, y, x + 20, y + 10) for x, y in corners]
+    at_once = found_before(boxes[:50], boxes[50:], 0.6)
+    assert 0 < sum(at_once) < 50
+    monkeypatch.setattr(duplicates, "PAIRS_AT_ONCE", 100)
+    assert found_before(boxes[:50], boxes[50:], 0.6) == at_once
 
 
 def test_points_are_in_the_middle_of_their_cells_row_by_row():
