@@ -171,7 +171,8 @@ def as_app_error(error: Exception) -> AppError:
         case RequestValidationError():
             return BadRequest(validation_sentence(error.errors()))
         case HTTPException() if error.status_code < 500:
-            problem = BadRequest(f"The request cannot be read: {error.detail}.")
+            detail = str(error.detail).rstrip(".")
+            problem = BadRequest(f"The request cannot be read: {detail}.")
             problem.status = error.status_code
             return problem
         case _:
