@@ -250,7 +250,7 @@ def test_of_many_masks_few_are_in_memory(engine):
     places, most = [], 0
     for place, _ in engine.segment_each(source, prompts):
         places.append(place)
-        held = sum(isinstance(one, Segmentation) for one in gc.get_objects())
+        held = sum(type(one) is Segmentation for one in gc.get_objects())
         most = max(most, held)
     assert sorted(places) == list(range(40)) != places, "prompts of one form go together"
     assert most <= 9
