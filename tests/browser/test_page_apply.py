@@ -114,7 +114,13 @@ def test_nothing_found_a_refusal_and_a_lost_model_are_said(
     panel.get_by_label("Least predicted IoU").fill("1")
     _apply(page, panel)
     expect(notice).to_contain_text("Nothing was found in scene-1.png")
+    expect(notice).to_contain_text('Lower "Least stability" (0.8) or "Least predicted IoU" (1)')
     page.screenshot(path=SCREENSHOTS / "apply-nothing.png")
+    # Other advice where it is the area that leaves everything out.
+    panel.get_by_label("Least predicted IoU").fill("0.7")
+    panel.get_by_label("Least area, px").fill("1000000")
+    _apply(page, panel)
+    expect(notice).to_contain_text('"Least area" is 1000000 px')
     # What makes no sense is not sent at all.
     panel.get_by_label("Least predicted IoU").fill("2")
     asked: list[str] = []
@@ -153,6 +159,38 @@ def test_a_request_is_cancelled(served: Demo, page: Page, labeler: Labeler, pane
     page.unroute_all()
     _apply(page, panel)
     expect(page.locator("li.figure").first).to_be_visible()
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["saved", "lost"])
+def test_undo_while_it_is_saved(
+    served: Demo, page: Page, labeler: Labeler, panel: Locator, lost: bool
+) -> None:
+    page.locator("#canvas").focus()
+    labeler.press("b")
+    labeler.box(20, 20, 90, 90)
+    labeler.expect_figures(1)
+    held: list[Route] = []
+    page.route(CHANGES, lambda route: held.append(route))
+    labeler.press("a")
+    panel.get_by_role("button", name="Apply to the picture").click()
+    job = page.locator("#job")
+    expect(job).to_contain_text("Saving…")
+    # What is found already is undone, not cancelled.
+    expect(job.get_by_role("button", name="Cancel")).to_be_hidden()
+    labeler.wait_until(lambda: held)
+    page.locator("#canvas").focus()
+    labeler.press("Control+z")
+    held[0].abort() if lost else held[0].continue_()
+    expect(job).to_be_hidden()
+    # That alone is taken back, and not the box before it.
+    labeler.expect_figures(1)
+    expect(page.locator("#unsaved")).to_be_hidden()
+    expect(page.locator("#canvas")).to_have_attribute("data-unsaved", "0")
+    assert [one["geometryType"] for one in _figures(served)] == ["rectangle"]
+    labeler.press("Control+y")
+    page.unroute_all()
+    if not lost:
+        expect(page.locator("li.figure")).not_to_have_count(1)
 
 
 @pytest.mark.parametrize("stored", [False, True], ids=["lost before", "lost after it was stored"])

@@ -255,6 +255,58 @@ def test_what_is_left_out_is_neither_asked_nor_saved(
     expect(grid.cell(1)).to_have_attribute("data-excluded", "true")
 
 
+def test_undo_while_the_app_is_asked_and_from_the_bars(
+    served: Demo, page: Page, labeler: Labeler, grid: Grid, boxes: list[tuple[int, Target]]
+) -> None:
+    labeler.open(served.url)
+    grid.open()
+    held: list[Route] = []
+    page.route(BATCHED, lambda route: held.append(route))
+    grid.press("Segment all")
+    grid.expect_states(waiting=4)
+    grid.cell(1).locator("canvas").focus()
+    page.keyboard.press("x")
+    expect(grid.cell(1)).to_have_attribute("data-excluded", "true")
+    page.keyboard.press("Control+z")
+    expect(grid.cell(1)).to_have_attribute("data-excluded", "false")
+    labeler.wait_until(lambda: held)
+    held[0].continue_()
+    grid.expect_states(mask=4)
+    # A list that was chosen from has the focus.
+    grid.root.get_by_label("Class", exact=True).focus()
+    page.keyboard.press("Control+y")
+    expect(grid.cell(1)).to_have_attribute("data-excluded", "true")
+    # While it is saved, nothing is undone: what would it be?
+    held.clear()
+    page.route(CHANGES, lambda route: held.append(route))
+    grid.press("Save 3 masks")
+    labeler.wait_until(lambda: held)
+    expect(grid.root.get_by_role("button", name="Undo")).to_be_disabled()
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Escape")  # closed meanwhile
+    held[0].continue_()
+    expect(grid.root).to_be_hidden()
+    labeler.expect_figures(2)
+    kinds = sorted(one["geometryType"] for one in _figures(served))
+    assert kinds == ["bitmap", "bitmap", "bitmap", "rectangle"]
+    grid.open()
+    expect(grid.cell(1)).to_have_attribute("data-excluded", "true")
+    grid.expect_said("Saved: 3 masks.")
+
+
+def test_a_list_that_does_not_come_is_said_and_tried_again(
+    served: Demo, page: Page, labeler: Labeler, grid: Grid, boxes: list[tuple[int, Target]]
+) -> None:
+    labeler.open(served.url)
+    page.route("**/datasets/*/figures*", lambda route: route.abort())
+    page.get_by_role("button", name="Batched Smart Tool").click()
+    grid.expect_said("The workspace does not answer.")
+    page.unroute_all()
+    grid.press("Try again")
+    grid.expect_states(new=4)
+    expect(grid.root.locator(".said")).to_be_hidden()
+
+
 def test_one_bad_cell_says_so_and_is_tried_again(
     served: Demo, page: Page, labeler: Labeler, grid: Grid, boxes: list[tuple[int, Target]]
 ) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from labeler import Labeler, pairs, sent
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from servers import SCREENSHOTS, Demo
 from targets import Target, largest_of
 
@@ -168,6 +168,70 @@ def test_polygons_have_holes_and_only_a_class_is_asked_for(
     labeler.press("Escape")
     page.reload()
     labeler.expect_figures(2)
+
+
+def test_a_box_that_is_being_drawn_is_given_up(served: Demo, page: Page, labeler: Labeler) -> None:
+    labeler.open(served.url)
+    labeler.press("b")
+
+    def begin() -> None:
+        page.mouse.move(*labeler.spot(200, 250))
+        page.mouse.down()
+        page.mouse.move(*labeler.spot(300, 300), steps=3)
+
+    begin()
+    labeler.press("Escape")
+    page.mouse.move(*labeler.spot(310, 310), steps=2)
+    page.mouse.up()
+    expect(page.get_by_role("button", name="Draw boxes")).to_have_attribute("aria-pressed", "true")
+    # On another picture it would be a box round something else.
+    begin()
+    page.get_by_role("button", name="scene-2.png").focus()
+    labeler.press("Enter")
+    expect(page.locator("#where")).to_contain_text("scene-2.png")
+    labeler.expect_picture()
+    page.mouse.up()
+    labeler.box(50, 50, 90, 90)
+    labeler.expect_figures(1)
+    assert served.get(_on(served)) == []
+    labeler.choose("scene-1.png")
+    labeler.expect_figures(0)
+
+
+def test_parts_of_a_box_are_asked_for_by_themselves_later(
+    served: Demo, page: Page, labeler: Labeler, things: list[Target]
+) -> None:
+    first, second = sorted(things, key=lambda one: one.box)[:2]
+    both = (
+        min(first.box[0], second.box[0]),
+        min(first.box[1], second.box[1]),
+        max(first.box[2], second.box[2]),
+        max(first.box[3], second.box[3]),
+    )
+    corners = [[both[0], both[1]], [both[2], both[3]]]
+    ring = [[[x, y], [x + 9, y], [x + 9, y + 9], [x, y + 9]] for x, y in corners]
+
+    def in_parts(route: Route) -> None:
+        """The app's answer, with two parts in the first box."""
+        answer = route.fetch()
+        content = answer.json()
+        polygon = {**content["annotation"]["objects"][0], "geometryType": "polygon"}
+        about = content["found"][0]
+        parts = [{**polygon, "points": {"exterior": one, "interior": []}} for one in ring]
+        content["annotation"]["objects"] = parts
+        content["found"] = [about, about]
+        route.fulfill(response=answer, json=content)
+
+    labeler.open(served.url)
+    labeler.press("b")
+    labeler.box(*both)
+    labeler.expect_figures(1)
+    page.route("**/inference_image_id", in_parts)
+    page.get_by_role("button", name="To polygons").click()
+    labeler.expect_figures(2)
+    # The box gives both of them again: it is the prompt of neither.
+    prompts = [one["meta"].get("smartToolInput") for one in served.get(_on(served))]
+    assert prompts == [None, None]
 
 
 def test_a_failed_request_leaves_the_boxes(

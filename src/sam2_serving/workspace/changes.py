@@ -26,7 +26,6 @@ class Wish:
             of a new one.
         classify: the new class of figures. All figures of an object are of one class: where a
             figure has an object, that gets the class, and with it all its figures.
-        widen: classes that have to hold figures of any shape from now on.
     """
 
     remove: Sequence[int] = ()

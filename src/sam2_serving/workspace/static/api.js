@@ -10,18 +10,13 @@ export class RequestError extends Error {
 }
 
 async function request(method, path, body, headers = {}, signal = undefined) {
-  let answer;
   const json = body !== undefined && !(body instanceof FormData);
-  try {
-    answer = await fetch(path, {
-      method,
-      headers: json ? { "Content-Type": "application/json", ...headers } : headers,
-      body: json ? JSON.stringify(body) : body,
-      signal,
-    });
-  } catch {
-    throw new RequestError("The workspace does not answer. Is it still running?", 0, null);
-  }
+  const answer = await reach(path, {
+    method,
+    headers: json ? { "Content-Type": "application/json", ...headers } : headers,
+    body: json ? JSON.stringify(body) : body,
+    signal,
+  });
   const content = await answer.json().catch(() => null);
   if (!answer.ok) {
     const id = content?.request_id ?? answer.headers.get("X-Request-Id") ?? null;
@@ -71,12 +66,24 @@ export const deleteFigure = (figureId) => request("DELETE", `/workspace/api/figu
 
 /** The picture of a place, upright, ready to be drawn. */
 export async function getPicture(place, signal) {
-  const answer = await fetch(place.picture, { signal });
+  return createImageBitmap(await pictureFile(place, signal), { imageOrientation: "from-image" });
+}
+
+async function pictureFile({ picture }, signal) {
+  const answer = await reach(picture, { signal });
   if (!answer.ok) {
     const content = await answer.json().catch(() => null);
     throw new RequestError(wordsOf(content, answer.status), answer.status, null);
   }
-  return createImageBitmap(await answer.blob(), { imageOrientation: "from-image" });
+  return answer.blob();
+}
+
+async function reach(path, options) {
+  try {
+    return await fetch(path, options);
+  } catch {
+    throw new RequestError("The workspace does not answer. Is it still running?", 0, null);
+  }
 }
 
 /** How many figures each class has on a dataset's images, by the class's id. */
@@ -178,9 +185,8 @@ export class App {
 
   /** No route of the app names photos and slices for this: the picture itself is sent. */
   async applyToFile(place, state, requestId, signal) {
-    const picture = await fetch(place.picture, { signal });
     const form = new FormData();
-    form.append("files", await picture.blob(), "picture");
+    form.append("files", await pictureFile(place, signal), "picture");
     form.append("state", JSON.stringify(state));
     const headers = { "X-Request-Id": requestId };
     return request("POST", `${this.base}/inference_image`, form, headers, signal);

@@ -2,8 +2,9 @@
 
 import { getFiguresOfClass, makeChange } from "./api.js";
 import { Cell } from "./batch_cell.js";
-import { count, partsOf, SaveStep, WorkStep } from "./batch_steps.js";
+import { partsOf, SaveStep, WorkStep } from "./batch_steps.js";
 import { newRequestId } from "./smart_tool.js";
+import { count } from "./words.js";
 
 /** The objects of a class on the images of a dataset, and what a person has done to them. */
 export class Batch {
@@ -110,8 +111,8 @@ export class Batch {
     const flight = new AbortController();
     const requestId = newRequestId();
     this.flight = flight;
-    this.begin(words);
     this.wait(cells, true);
+    this.begin(words);
     try {
       await work(requestId, flight.signal);
     } catch (error) {
@@ -184,6 +185,15 @@ export class Batch {
     return this.next(() => this.walk(this.future, this.past, "redo"));
   }
 
+  /**
+   * Whether the last of some steps can be gone now. Prompts can be changed, and so changed back,
+   * while the app is asked: its answers know to which prompts they are.
+   */
+  canWalk(steps) {
+    const step = steps.at(-1);
+    return Boolean(step) && (!this.busy || (this.flight !== null && step instanceof WorkStep));
+  }
+
   /** Steps follow each other, however fast the keys are pressed. */
   next(walk) {
     this.walked = this.walked.then(walk);
@@ -192,7 +202,7 @@ export class Batch {
 
   async walk(from, to, way) {
     const step = from.at(-1);
-    if (!step || this.busy) return;
+    if (!this.canWalk(from)) return;
     if (step instanceof WorkStep) {
       step[way]();
       to.push(from.pop());

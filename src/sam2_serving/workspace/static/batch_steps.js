@@ -2,6 +2,7 @@
 
 import { redoChange, undoChange } from "./api.js";
 import { newRequestId } from "./smart_tool.js";
+import { count } from "./words.js";
 
 // One change of figures holds no more than this: each is done as a whole.
 const MOST_FIGURES = 500;
@@ -102,9 +103,4 @@ function partOf(cells) {
     add: cells.map(({ newFigure }) => newFigure),
   };
   return { cells, change };
-}
-
-/** "1 object", "2 objects". */
-export function count(number, name) {
-  return `${number} ${name}${number === 1 ? "" : "s"}`;
 }

@@ -198,8 +198,19 @@ export class Stage {
   }
 
   cancel() {
-    if (this.gesture && !this.gesture.pan) this.tool.cancel();
+    this.drop();
     this.gesture = null;
     this.canvas.style.cursor = "";
+  }
+
+  /**
+   * Give up what is being drawn, if anything is; panning goes on.
+   * @returns {boolean} whether something was
+   */
+  drop() {
+    if (!this.gesture || this.gesture.pan) return false;
+    this.gesture = null;
+    this.tool.cancel();
+    return true;
   }
 }

@@ -25,6 +25,7 @@ export class Changes {
    */
   constructor(store, say, speak, changed) {
     Object.assign(this, { store, say, speak, changed, steps: new Map(), kept: new Map() });
+    this.makings = []; // changes that are on their way to be saved
     this.running = Promise.resolve();
     store.watch(["place"], ({ place }) => {
       store.set({ unsaved: this.kept.get(place?.key) ?? [] });
@@ -41,6 +42,12 @@ export class Changes {
     if (!place) return { past: [], future: [] };
     if (!this.steps.has(place.key)) this.steps.set(place.key, { past: [], future: [] });
     return this.steps.get(place.key);
+  }
+
+  /** The newest change of the open place that is being saved and is wanted still, if any. */
+  get making() {
+    const key = this.store.get("place")?.key;
+    return this.makings.findLast(({ place, takenBack }) => place.key === key && !takenBack);
   }
 
   /** Whether figures wait on any place to be saved. */
@@ -62,7 +69,15 @@ export class Changes {
       add: (wish.add ?? []).map((figure) => ({ ...figure, on })),
       classify: wish.classify ?? [],
     };
-    return this.inTurn(() => this.send({ place, what, change }));
+    const entry = { place, what, change, at: performance.now() };
+    this.makings.push(entry);
+    this.changed();
+    return this.inTurn(async () => {
+      entry.step = await this.send(entry);
+      this.makings.splice(this.makings.indexOf(entry), 1);
+      this.changed();
+      return entry.step;
+    });
   }
 
   /** Send what was kept on the open place once more. */
@@ -123,8 +138,19 @@ export class Changes {
     this.changed();
   }
 
-  /** Undo the last step of the open place; why that fails is said. */
-  undo() { return this.last("undo"); }
+  /** Undo the last step of the open place, also one that is being saved; why it fails is said. */
+  undo() {
+    const { making } = this;
+    if (!making) return this.last("undo");
+    making.takenBack = true;
+    this.changed();
+    return this.inTurn(async () => {
+      const { place, what, change: { key }, step } = making;
+      if (!step) this.keep(place, ({ change }) => change.key !== key);
+      const problem = step && await this.walk(place, step, "undo");
+      if (problem) this.say(`${what}: not undone. ${problem}`);
+    });
+  }
 
   /** Redo the last step of the open place that was undone. */
   redo() { return this.last("redo"); }

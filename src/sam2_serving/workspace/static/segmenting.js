@@ -3,6 +3,10 @@
 import { keptPrompts } from "./prompting.js";
 import { cornersOf } from "./shapes.js";
 import { newRequestId } from "./smart_tool.js";
+import { count } from "./words.js";
+
+// Parts of polygons with fewer pixels are no figures of their own.
+const SPECK_PX = 16;
 
 /**
  * Runs one such request at a time; the store's `job` says which.
@@ -36,11 +40,11 @@ export class Segmenting {
     const state = region ? { settings, rectangle: rectangleOf(region) } : { settings };
     const where = region ? "the region" : place.name;
     return this.run(`Applying the model to ${where}`, place, state, async (answer) => {
-      const add = figuresOf(answer).filter(({ about }) => (about.area ?? Infinity) >= wish.area)
-        .sort((one, other) => other.about.area - one.about.area)
+      const found = figuresOf(answer).sort((one, other) => other.about.area - one.about.area);
+      const add = found.filter(({ about }) => (about.area ?? Infinity) >= wish.area)
         .map(({ shape }) => ({ ...shape, class_id: classId, nn_created: true, nn_updated: true }));
       if (!add.length) {
-        this.say(`Nothing was found in ${where} with these settings. Lower the least quality or stability, or ask more points.`);
+        this.say(`Nothing was found in ${where} with these settings. ${adviceFor(wish, found)}`);
         return;
       }
       this.store.set({ coloring: "figure" });
@@ -62,6 +66,7 @@ export class Segmenting {
       output_geometry: geometry,
       // An object has one figure on a frame.
       largest_only: largestOnly || (geometry === "polygon" && place.places !== null),
+      ...(geometry === "polygon" ? { island_area: SPECK_PX } : {}),
     };
     const words = `Segmenting ${boxes.length === 1 ? "the box" : count(boxes.length, "box", "boxes")}`;
     return this.run(words, place, { settings }, async (answer) => {
@@ -69,7 +74,11 @@ export class Segmenting {
       const filled = boxes.filter((_, index) => found.some(({ about }) => about.prompt === index));
       // One that was deleted meanwhile is not asked for any more.
       const wanted = filled.filter((box) => this.isThere(place, box));
-      const add = found.filter(({ about }) => wanted.includes(boxes[about.prompt])).map(({ shape, about }) => ({ ...shape, ...takenFrom(boxes[about.prompt]) }));
+      const partsOf = (number) => found.filter(({ about }) => about.prompt === number).length;
+      const add = found
+        .filter(({ about }) => wanted.includes(boxes[about.prompt]))
+        .map(({ shape, about: { prompt } }) =>
+          ({ ...shape, ...takenFrom(boxes[prompt], partsOf(prompt) === 1) }));
       const left = boxes.length - filled.length;
       if (add.length) {
         const name = geometry === "polygon" ? "polygon" : "mask";
@@ -108,7 +117,10 @@ export class Segmenting {
     this.speak(`${words}.`);
     try {
       const answer = await this.app.apply(place, state, name, signal);
-      if (!signal.aborted) await take(answer);
+      if (!signal.aborted) {
+        this.store.set({ job: { ...this.store.get("job"), words: "Saving", cancel: null } });
+        await take(answer);
+      }
     } catch (error) {
       const again = () => this.run(words, place, state, take);
       if (!signal.aborted) this.say(error.message, error.requestId ?? name, again);
@@ -122,8 +134,6 @@ export class Segmenting {
   }
 }
 
-const count = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;
-
 /** What an answer holds: `shape` as a change takes it, and what is said `about` it. */
 function figuresOf({ annotation: { objects }, found }) {
   return objects.map(({ geometryType, bitmap, points }, index) => ({
@@ -132,15 +142,28 @@ function figuresOf({ annotation: { objects }, found }) {
   }));
 }
 
-/** What a figure that was made of a box has of it; it is a person's, as after the Smart Tool. */
-function takenFrom(box) {
+/** What to change when nothing was found, in the words of the panel. */
+function adviceFor({ points, quality, stability, area }, found) {
+  if (found.length) {
+    const largest = found[0].about.area;
+    return `The largest mask has ${largest} px, and "Least area" is ${area} px.`;
+  }
+  return `Lower "Least stability" (${stability}) or "Least predicted IoU" (${quality}), `
+    + `or raise "Points a side" (${points}).`;
+}
+
+/**
+ * What a figure that was made of a box has of it; it is a person's, as after the Smart Tool.
+ * @param {boolean} whole - it is all that was found in the box: asked again, the box gives it again
+ */
+function takenFrom(box, whole) {
   const { x0, y0, x1, y1 } = cornersOf(box.geometry.points);
   const prompts = { crop: [{ x: x0, y: y0 }, { x: x1, y: y1 }], points: [] };
   return {
     class_id: box.classId,
     object_id: box.objectId,
     description: box.description,
-    prompt: keptPrompts(prompts),
+    prompt: whole ? keptPrompts(prompts) : null,
     nn_created: true,
     nn_updated: false,
   };

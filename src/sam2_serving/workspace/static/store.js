@@ -49,7 +49,7 @@ export const store = createStore({
   tool: "smart", // what a drag on the picture is: "smart" (a prompt), "box", "region" (to apply to)
   region: null, // first and last pixel of the part of the picture to apply the model to; null: all
   coloring: "class", // figures have the colour of their class, or ("figure") one of their own
-  job: null, // the request for many figures that runs: {words, since, cancel}
+  job: null, // the request for many figures that runs: {words, since, cancel}; cancel: null when it is too late
   unsaved: [], // changes of the open place that bring figures and could not be saved
   serve: null, // the app's answer to get_serve_options
   serveError: null, // why there is none, in words

@@ -2,9 +2,9 @@
 
 import { getClasses, getClassCounts } from "../api.js";
 import { Batch } from "../batch.js";
-import { count } from "../batch_steps.js";
 import { element } from "../dom.js";
 import { withoutPoint } from "../prompting.js";
+import { count } from "../words.js";
 import { mountBars } from "./batch_bars.js";
 import { CellView } from "./batch_cell.js";
 import { reload } from "./figures.js";
@@ -85,7 +85,10 @@ class BatchView {
       if (chosen) await this.show(dataset, chosen.id);
       else this.nothing(dataset);
     } catch (error) {
-      this.bars.say({ words: error.message, requestId: error.requestId });
+      if (asked !== this.wanted) return;
+      const again = () => this.choose(datasetId, classId);
+      this.refresh();
+      this.bars.say({ words: error.message, requestId: error.requestId, again });
     }
   }
 
@@ -213,7 +216,6 @@ class BatchView {
   }
 
   key(event) {
-    if (event.target.matches("select, input")) return;
     const key = event.key.toLowerCase();
     if (event.ctrlKey || event.metaKey) {
       const way = key === "y" || (key === "z" && event.shiftKey) ? "redo" : key === "z" && "undo";
@@ -222,6 +224,7 @@ class BatchView {
       this.step(way);
       return;
     }
+    // None in the bars: their keys are their own.
     const at = this.views.findIndex(({ root }) => root.contains(event.target));
     if (at < 0 || event.altKey) return;
     const { cell } = this.views[at];

@@ -1,7 +1,7 @@
 // What stands round the grid of the Batched Smart Tool: choices, actions, counts, pages.
 
-import { count } from "../batch_steps.js";
 import { element, iconButton } from "../dom.js";
+import { count } from "../words.js";
 
 const SIZES = { Small: 150, Medium: 220, Large: 400 };
 const HINT = "Click: this · Shift+click: not this · Alt+click: remove a click · "
@@ -89,8 +89,8 @@ export function mountBars(root, grid, actions) {
       update.textContent = outdated ? `Update all (${outdated})` : "Update all";
       save.disabled = !idle || !(fresh || batch.unsettled);
       save.textContent = fresh ? `Save ${count(fresh, "mask")}` : "Save";
-      undo.disabled = !idle || !batch.past.length;
-      redo.disabled = !idle || !batch.future.length;
+      undo.disabled = !batch?.canWalk(batch.past);
+      redo.disabled = !batch?.canWalk(batch.future);
       counts.textContent = batch ? wordsOf(batch) : "";
       busy.hidden = !batch?.busy;
       busy.textContent = batch?.busy ?? "";

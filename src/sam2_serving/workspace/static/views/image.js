@@ -1,17 +1,17 @@
 // The picture view: draw a box, click, see the mask, keep it; or mend a figure.
 
-import { changeFigure, getFigures, getPicture, saveFigure } from "../api.js";
+import { getPicture } from "../api.js";
 import { unsavedFigures } from "../changes.js";
 import { decodeMasks } from "../mask.js";
 import { openPlace } from "../places.js";
-import { NOTHING, withBox } from "../prompting.js";
+import { Saving } from "../saving.js";
 import { figureAt, hasOutline } from "../shapes.js";
 import { SmartTool } from "../smart_tool.js";
 import { reload, reloadFigures } from "./figures.js";
 import { bindKeys } from "./keys.js";
 import { drawFigures } from "./layers.js";
 import { toggleColoring } from "./modes.js";
-import { CORNER_CURSORS, cornerAt, drawPrompts, pointAt } from "./prompts.js";
+import { Pointer } from "./pointer.js";
 import { mountToolbar, mountZoom } from "./toolbars.js";
 
 /**
@@ -27,6 +27,7 @@ export function mountImage(root, stage, store, app, tools) {
   store.watch(["modelKey", "deploys"], ({ modelKey }) => {
     if (modelKey) view.smartTool.again();
   });
+  store.watch(["tool"], () => stage.drop()); // what another tool began
   store.watch(["joins", "tool"], () => view.refresh());
   store.watch(["selected", "classId", "classes", "region", "coloring"], () => stage.redraw());
   return view;
@@ -40,25 +41,32 @@ class ImageView {
     this.ready = false; // whether the picture of the place is there
     this.masks = new Map(); // figure id -> {data, mask}
     this.unsaved = []; // figures that could not be saved
-    this.draft = null; // the box that is being dragged
     this.part = (id) => root.querySelector(`#${id}`);
     this.bindActions();
     this.smartTool = new SmartTool((context, signal) => app.segment(context, signal), () => this.refresh());
-    stage.tool = this;
+    const say = (...what) => notices.say(...what);
+    this.saving = new Saving(store, this.smartTool, { changes, say, speak });
+    this.pointer = new Pointer(stage, store, this.smartTool, {
+      say,
+      isReady: () => this.ready,
+      saveBox: (box) => this.saving.box(box),
+      menu: (point, event) => this.menu(point, event),
+    });
+    stage.tool = this.pointer;
     stage.layers = [(context, scale) => this.draw(context, scale)];
   }
 
   bindActions() {
     const { stage, store } = this;
     const object = {
-      finish: () => this.finish(),
+      finish: () => this.saving.object(),
       drop: () => this.dropObject(),
       undo: () => this.latest("past")?.undo(),
       redo: () => this.latest("future")?.redo(),
     };
     bindKeys({
       ...object,
-      finish: () => (this.smartTool.active ? this.finish() : this.play()),
+      finish: () => (this.smartTool.active ? this.saving.object() : this.play()),
       play: () => this.play(),
       track: () => this.track(),
       chooseTool: (tool) => store.set({ tool }),
@@ -122,6 +130,7 @@ class ImageView {
   }
 
   leave(place, before, figures = [], masks = new Map()) {
+    this.stage.drop(); // what is being drawn belongs to the picture that was there
     this.ready = false;
     this.figuresOf = null; // key of the place whose figures are here
     this.smartTool.begin(place);
@@ -169,80 +178,11 @@ class ImageView {
     this.stage.redraw();
   }
 
-  // Pointer events, in image coordinates ---------------------------------------------------------
-
-  press(point, event) {
-    if (this.store.get("playing")) {
-      this.store.set({ playing: false });
-      return false;
-    }
-    if (!this.ready) return false; // the picture on the stage is that of another frame
-    if (this.store.get("tool") !== "smart") return true;
-    const { crop, points } = this.smartTool.prompts;
-    if (event.altKey) {
-      const index = pointAt(points, point, this.stage.scale);
-      if (index >= 0) this.smartTool.removePoint(index);
-      return false;
-    }
-    this.corner = event.shiftKey ? null : cornerAt(crop, point, this.stage.scale);
-    return true;
-  }
-
-  drag(from, to) {
-    const smart = this.store.get("tool") === "smart";
-    if (smart && this.smartTool.prompts.crop && !this.corner) return;
-    this.draft = { from: this.corner?.opposite ?? from, to };
-    this.stage.redraw();
-  }
-
-  release(from, to, dragged, event) {
-    const { draft } = this;
-    this.draft = null;
-    const tool = this.store.get("tool");
-    if (tool !== "smart") this.drawn(tool, draft);
-    else if (draft) this.smartTool.setBox(draft.from, draft.to);
-    else if (!dragged) this.click(from, !event.shiftKey);
-    else this.notices.say("A box is changed by its corners. Save or drop the object for a new one.");
-    this.corner = null;
-    this.stage.redraw();
-  }
-
-  /** A box was drawn with another tool than the Smart Tool; null: a click, no box. */
-  drawn(tool, draft) {
-    const region = draft && withBox(NOTHING, draft.from, draft.to, this.place)?.crop;
-    if (tool === "region") this.store.set({ region: region ?? null });
-    else if (region) this.saveBox(region);
-    else this.notices.say("Drag from corner to corner to draw a box.");
-    this.stage.redraw();
-  }
-
-  click(point, positive) {
-    const refusal = this.smartTool.addPoint(point, positive);
-    if (refusal) this.notices.say(refusal);
-  }
-
-  hover(point, event) {
-    if (this.store.get("tool") !== "smart") {
-      this.stage.canvas.style.cursor = "";
-      return;
-    }
-    const { crop, points } = this.smartTool.prompts;
-    const corner = cornerAt(crop, point, this.stage.scale);
-    const removable = event.altKey && pointAt(points, point, this.stage.scale) >= 0;
-    const cursor = removable ? "not-allowed" : CORNER_CURSORS[corner?.index];
-    this.stage.canvas.style.cursor = cursor ?? "";
-  }
-
   /** The right button was clicked. */
   menu(point, { clientX: x, clientY: y }) {
     if (!this.ready || this.store.get("playing")) return;
     const figure = figureAt(this.store.get("figures"), this.masks, point, this.stage.context);
     if (figure) this.openMenu(figure, { x, y });
-  }
-
-  cancel() {
-    this.draft = null;
-    this.stage.redraw();
   }
 
   // The object ------------------------------------------------------------------------------------
@@ -257,99 +197,22 @@ class ImageView {
   }
 
   dropObject() {
-    if (this.draft) this.cancel();
-    else if (this.smartTool.active) {
+    if (this.stage.drop()) return;
+    if (this.smartTool.active) {
       this.smartTool.drop();
       this.speak("Dropped. Undo brings it back.");
-    } else if (this.store.get("region")) this.store.set({ region: null });
-    else this.store.set({ joins: null, tool: "smart" });
+    } else if (this.store.get("tool") === "region" && this.store.get("region")) {
+      this.store.set({ region: null });
+    } else this.store.set({ joins: null, tool: "smart" });
   }
 
   /** What holds the last step that was done ("past") or undone ("future"), if any was. */
   latest(stack) {
     const at = ({ [stack]: steps }) => steps.at(-1)?.at ?? -1;
-    const [smart, saved] = [at(this.smartTool), at(this.changes)];
+    const made = stack === "past" ? this.changes.making?.at ?? -1 : -1;
+    const [smart, saved] = [at(this.smartTool), Math.max(at(this.changes), made)];
     if (Math.max(smart, saved) < 0) return null;
     return smart > saved ? this.smartTool : this.changes;
-  }
-
-  /** Save a box, inclusive, as a figure. */
-  saveBox([from, to]) {
-    const { id: object_id = null, classId: class_id } =
-      this.store.get("joins") ?? { classId: this.store.get("classId") };
-    if (class_id === null) {
-      this.notices.say("Add a class first: a figure needs one.");
-      return;
-    }
-    const exterior = [[from.x, from.y], [to.x, to.y]];
-    const geometry = { points: { exterior, interior: [] } };
-    const box = { class_id, object_id, geometry_type: "rectangle", geometry };
-    this.changes.make(this.place, "Box", { add: [box] });
-    this.store.set({ joins: null });
-  }
-
-  async finish() {
-    if (!this.smartTool.active || this.saving) return;
-    if (!this.smartTool.edited && this.store.get("classId") === null) {
-      this.notices.say("Add a class first: a figure needs one.");
-      return;
-    }
-    this.saving = true;
-    const saved = await this.tried("Not saved", () => this.save());
-    this.saving = false;
-    if (!saved || this.place.key !== saved.key) return;
-    const shown = await this.tried("Saved, but the list is not up to date", async () => {
-      await reload(this.store);
-      return true;
-    });
-    if (shown) this.speak("The figure is saved.");
-  }
-
-  /** @returns {Promise<object|null>} the place that the figure was saved on, if it was */
-  async save() {
-    const { place, smartTool } = this;
-    const edited = smartTool.edited?.figure;
-    const { id: object_id = null, classId: class_id } =
-      this.store.get("joins") ?? { classId: this.store.get("classId") };
-    const object = await smartTool.finished();
-    if (this.place.key !== place.key) return null; // the person went on: the object waits there
-    const { state, prompts } = smartTool;
-    if (!object) {
-      if (state === "edit") this.notices.say("Nothing is changed yet: click first.");
-      else if (state !== "error") this.notices.say("There is no mask to save yet.");
-      return null;
-    }
-    const { id, objectId } = edited
-      ? await this.change(edited, place, object)
-      : await saveFigure(place, { class_id, object_id, ...object });
-    smartTool.saved(place, prompts);
-    if (edited) this.changes.forget(place);
-    else this.changes.saved(place, id);
-    this.store.set({ followed: objectId, joins: null });
-    return place;
-  }
-
-  /** Save an edit. Tracking may have put another figure in the place of the one that was edited. */
-  async change({ id, classId: class_id, objectId: object_id, description }, place, object) {
-    const content = { class_id, object_id, description, ...object };
-    try {
-      return await changeFigure(id, content);
-    } catch (error) {
-      if (error.status !== 404) throw error;
-    }
-    const instead = (await getFigures(place))
-      .find(({ objectId, nnUpdated }) => objectId !== null && objectId === object_id && nnUpdated);
-    return instead ? changeFigure(instead.id, content) : saveFigure(place, content);
-  }
-
-  /** What some work gives, or null; why it failed is said. */
-  async tried(problem, work) {
-    try {
-      return await work();
-    } catch (error) {
-      this.notices.say(`${problem}: ${error.message}`, error.requestId);
-      return null;
-    }
   }
 
   // What is shown ---------------------------------------------------------------------------------
@@ -379,10 +242,6 @@ class ImageView {
     if (this.stage.held && !this.ready) return; // masks of one frame on the picture of another
     const figures = [...this.store.get("figures"), ...this.unsaved];
     drawFigures(context, scale, this.store, figures, this.masks, this.smartTool);
-    const smart = this.store.get("tool") === "smart";
-    drawPrompts(context, this.smartTool.prompts, smart ? this.draft : null, scale);
-    if (smart) return;
-    const region = { crop: this.store.get("tool") === "region" ? this.store.get("region") : null, points: [] };
-    drawPrompts(context, region, this.draft, scale);
+    this.pointer.draw(context, scale);
   }
 }

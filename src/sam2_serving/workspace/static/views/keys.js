@@ -1,6 +1,6 @@
 // The keys of the image view.
 
-const TYPED = "input[type=text], input[type=number], select, textarea";
+const TYPED = "input[type=text], input[type=number], textarea";
 const PRESSED = "button, a[href], summary, input[type=checkbox], input[type=radio]";
 const AGAIN = new Set(["arrowleft", "arrowright", "z", "y"]); // what a key that is held goes on doing
 const HAS_ARROWS = "input[type=range], input[type=radio]";
@@ -19,11 +19,12 @@ export function bindKeys(actions) {
 
 function actionOf(event, actions) {
   const key = event.key.toLowerCase();
+  const choosing = event.target.closest?.("select"); // letters and arrows choose from the list
   if (event.ctrlKey || event.metaKey) {
     if (key === "z") return event.shiftKey ? actions.redo : actions.undo;
     return key === "y" ? actions.redo : null;
   }
-  if (event.altKey) return null;
+  if (event.altKey || choosing) return null;
   if (key === " ") return event.target.closest?.(PRESSED) ? null : actions.finish;
   if (key === "escape") return actions.drop;
   if (key === "arrowleft" || key === "arrowright") {

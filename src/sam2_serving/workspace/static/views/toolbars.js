@@ -21,7 +21,7 @@ export function mountToolbar(root, actions) {
   return (tool, joins, changes) => {
     buttons.finish.disabled = !["mask", "waiting"].includes(tool.state);
     buttons.drop.disabled = !tool.active;
-    buttons.undo.disabled = !tool.past.length && !changes.past.length;
+    buttons.undo.disabled = !tool.past.length && !changes.past.length && !changes.making;
     buttons.redo.disabled = !tool.future.length && !changes.future.length;
     editing.hidden = !tool.edited && !joins;
     if (tool.edited) editing.textContent = `Editing #${tool.edited.figure.id}`;

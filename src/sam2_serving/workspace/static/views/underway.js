@@ -28,7 +28,7 @@ function mountJob(node, store) {
   const time = element("span.quiet", {});
   const bar = element("progress", { "aria-label": "The request runs" });
   const cancel = element("button", {
-    type: "button", on: { click: () => store.get("job")?.cancel() },
+    type: "button", on: { click: () => store.get("job")?.cancel?.() },
   }, "Cancel");
   node.append(bar, words, time, cancel);
   let timer = null;
@@ -37,6 +37,7 @@ function mountJob(node, store) {
     node.hidden = !job;
     if (!job) return;
     words.textContent = `${job.words}…`;
+    cancel.hidden = !job.cancel;
     const tick = () => {
       time.textContent = `${Math.floor((performance.now() - job.since) / 1000)} s`;
     };
