@@ -13,75 +13,22 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import socket
 import statistics
 import sys
-import threading
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import cv2
 import httpx
-import uvicorn
+from serving_live import serve
 
 from sam2_serving.engine import Engine
 from sam2_serving.scenes import draw_scene
-from sam2_serving.workspace.server import create_workspace
-from sam2_serving.workspace.settings import WorkspaceSettings
 
-TOKEN = "benchmark-token-0123456789"
 SIZES = {"scene 640 x 480": (640, 480), "scene 1920 x 1080": (1920, 1080)}
 LARGE = {"scene 6000 x 4000": (6000, 4000)}
 WARM_UP = 5
-
-
-def listen(app: Any) -> str:
-    """Serve an ASGI app on a thread; returns its address."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-    threading.Thread(target=server.run, args=([listener],), daemon=True).start()
-    while not server.started:
-        time.sleep(0.02)
-    return f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-
-def start(folder: Path) -> tuple[str, str, dict[str, int], Engine]:
-    """Return the addresses of app and platform, the images, and the engine."""
-    media = folder / "media" / "scenes"
-    media.mkdir(parents=True)
-    for name, size in (SIZES | LARGE).items():
-        image = draw_scene(3, size=size).image
-        assert cv2.imwrite(str(media / f"{name}.png"), image[..., ::-1])
-    workspace = create_workspace(
-        WorkspaceSettings(
-            folder=media.parent,
-            data_dir=folder / "workspace",
-            port=1,
-            app_url="http://127.0.0.1:1",
-            token=TOKEN,
-        )
-    )
-    platform = listen(workspace)
-    store = workspace.state.workspace.store
-    entities = store.entities([one.id for one in store.datasets()])
-    images = {Path(one.path).stem: one.id for one in entities}
-    os.environ |= {
-        "SERVER_ADDRESS": platform,
-        "LOG_LEVEL": "WARNING",
-        "SAM2_SERVING_DATA_DIR": str(folder / "app"),
-        "SAM2_SERVING_DEVICE": "cpu",
-    }
-    from sam2_serving.app.app import SegmentAnything2  # reads the environment
-
-    served = SegmentAnything2(headless=True)
-    served.serve()
-    address = listen(served.app)
-    while served.deployment.served is None:
-        assert served.deployment.error is None, served.deployment.error
-        time.sleep(0.1)
-    return address, platform, images, served.ready_engine()
 
 
 def time_decodes(engine: Engine) -> list[float]:
@@ -134,17 +81,15 @@ def main() -> int:
     given = parser.parse_args()
     figures: dict[str, dict[str, float]] = {}
     with TemporaryDirectory() as folder:
-        address, platform, images, engine = start(Path(folder))
-        decodes = time_decodes(engine)
-        with httpx.Client(base_url=address, timeout=120) as client:
+        scenes = {name: draw_scene(3, size=size).image for name, size in (SIZES | LARGE).items()}
+        serving = serve(Path(folder), scenes)
+        decodes = time_decodes(serving.engine)
+        with httpx.Client(base_url=serving.address, timeout=120) as client:
             for name, (width, height) in (SIZES | LARGE).items():
                 box = [height // 4, width // 4, 3 * height // 4, 3 * width // 4]
                 settings = {"mode": "bbox", "bbox_coordinates": box, "bbox_class_name": "thing"}
-                body = {
-                    "state": {"image_id": images[name], "settings": settings},
-                    "api_token": TOKEN,
-                    "server_address": platform,
-                }
+                state = {"image_id": serving.images[name], "settings": settings}
+                body = serving.envelope(state=state)
                 figures[name] = measure(client, body, decodes, given.requests)
                 shown = ", ".join(f"{key} {value:.1f}" for key, value in figures[name].items())
                 print(f"{name}: {shown}")
