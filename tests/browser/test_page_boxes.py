@@ -193,6 +193,9 @@ def test_a_box_that_is_being_drawn_is_given_up(served: Demo, page: Page, labeler
     page.mouse.up()
     labeler.box(50, 50, 90, 90)
     labeler.expect_figures(1)
+    second = served.get("media")["datasets"][0]["images"][1]
+    (box,) = served.get(f"images/{second['id']}/figures")
+    assert box["geometry"]["points"]["exterior"] == [[50, 50], [90, 90]]
     assert served.get(_on(served)) == []
     labeler.choose("scene-1.png")
     labeler.expect_figures(0)
