@@ -51,9 +51,11 @@ def command_line_app(app_environment: dict[str, str], tmp_path: Path) -> Iterato
 
 @pytest.fixture
 def lonely_app(app_environment: dict[str, str], tmp_path: Path) -> Iterator[RunningApp]:
-    """Started as in config.json, where there is no platform at all."""
+    """Started by `sam2-serving serve`, where there is no platform at all."""
+    port = free_port()
     environment = bare(app_environment, tmp_path)
-    running = RunningApp(free_port(), environment, tmp_path / "app.log").start()
+    command = [sys.executable, "-m", "sam2_serving.cli", "serve", "--port", str(port)]
+    running = RunningApp(port, environment, tmp_path / "app.log", command).start()
     yield running
     running.stop()
 

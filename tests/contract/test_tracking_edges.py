@@ -14,12 +14,12 @@ from pictures import CLIP, CLIP_FRAMES, CLIP_OBJECTS
 from timeline import KINDS, Timeline, cells_of, geometry_of, is_final
 
 from sam2_serving.app.patience import Patience
-from sam2_serving.app.platform_api import Caller, PlatformClient
-from sam2_serving.app.platform_video import VideoFigures
-from sam2_serving.app.track_claims import Claims
-from sam2_serving.app.track_reports import Silence
-from sam2_serving.app.track_sinks import FoundObject, UploadSink
-from sam2_serving.app.track_uploads import Uploads
+from sam2_serving.app.platform.api import Caller, PlatformClient
+from sam2_serving.app.platform.video import VideoFigures
+from sam2_serving.app.tracking.claims import Claims
+from sam2_serving.app.tracking.reports import Silence
+from sam2_serving.app.tracking.sinks import FoundObject, UploadSink
+from sam2_serving.app.tracking.uploads import Uploads
 from sam2_serving.engine import CancelToken
 
 

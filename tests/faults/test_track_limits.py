@@ -11,11 +11,11 @@ import pytest
 from hard_day import FRAMES, Day
 
 from conftest import MOST_JOBS
-from sam2_serving.app import track_jobs
 from sam2_serving.app.reporting import MediaNotFound
-from sam2_serving.app.track_jobs import RunningJob, TrackJobs
-from sam2_serving.app.track_journal import Journal
-from sam2_serving.app.track_results import TrackResults
+from sam2_serving.app.tracking import jobs as track_jobs
+from sam2_serving.app.tracking.jobs import RunningJob, TrackJobs
+from sam2_serving.app.tracking.journal import Journal
+from sam2_serving.app.tracking.results import TrackResults
 from sam2_serving.engine import Cancelled, CancelToken
 
 

@@ -21,18 +21,18 @@ from sam2_serving.app.downloading import get_checkpoint
 from sam2_serving.app.edit_masks import EditMasks
 from sam2_serving.app.editing import Editing
 from sam2_serving.app.idle import IdleWatch
-from sam2_serving.app.inference import inference_router
-from sam2_serving.app.inference_tool import make_inference_tool
+from sam2_serving.app.inference.routes import inference_router
+from sam2_serving.app.inference.tool import make_inference_tool
 from sam2_serving.app.media import MediaLibrary
 from sam2_serving.app.page import page_options, told_on_page
-from sam2_serving.app.platform_api import PlatformClient
+from sam2_serving.app.platform.api import PlatformClient
 from sam2_serving.app.reporting import AppError, BadRequest, DeployFailed
 from sam2_serving.app.sdk_app import OBJECT_CLASS, SdkApp
 from sam2_serving.app.serving import serving_router
 from sam2_serving.app.session import session_router
 from sam2_serving.app.smart_tool import SmartTool, smart_tool_router
-from sam2_serving.app.track_tool import make_track_tool
-from sam2_serving.app.tracking import tracking_router
+from sam2_serving.app.tracking.routes import tracking_router
+from sam2_serving.app.tracking.tool import make_track_tool
 from sam2_serving.app.workers import Workers
 from sam2_serving.engine import Engine
 from sam2_serving.model import DeviceError, ModelError, available_devices, load_model

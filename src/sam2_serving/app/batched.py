@@ -18,7 +18,7 @@ from fastapi import APIRouter, Request
 from pydantic import Field, StrictStr, ValidationError
 from supervisely.sly_logger import logger
 
-from sam2_serving.app.platform_api import caller_of
+from sam2_serving.app.platform.api import caller_of
 from sam2_serving.app.reporting import (
     AppError,
     ReportingRoute,

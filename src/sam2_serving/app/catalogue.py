@@ -11,7 +11,7 @@ from typing import Any
 from supervisely.nn.utils import ModelSource, RuntimeType
 
 from sam2_serving.app import environment
-from sam2_serving.app.platform_api import Caller
+from sam2_serving.app.platform.api import Caller
 from sam2_serving.app.reporting import BadRequest
 from sam2_serving.app.team_files import Progress, TeamFiles
 from sam2_serving.pretrained import MODELS_FILE, checkpoint_file, find_pretrained

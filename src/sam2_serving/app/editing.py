@@ -11,7 +11,7 @@ from typing import Any
 from sam2_serving.app.edit_masks import BoolMask, EditKey, EditMasks
 from sam2_serving.app.figures import draw_figure, place_bitmap
 from sam2_serving.app.media import Media
-from sam2_serving.app.platform_api import Caller, PlatformClient
+from sam2_serving.app.platform.api import Caller, PlatformClient
 from sam2_serving.app.reporting import BadRequest, EditForgotten, MediaNotFound
 from sam2_serving.app.requests import Click, FigureMask, SmartToolContext
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from supervisely import env as sly_env
 
 from sam2_serving.app.addresses import normal_address
-from sam2_serving.app.platform_api import Caller
+from sam2_serving.app.platform.api import Caller
 
 
 def configured_server() -> str | None:

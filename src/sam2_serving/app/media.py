@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sam2_serving.app.permissions import Permissions
-from sam2_serving.app.platform_api import Caller, PlatformClient
+from sam2_serving.app.platform.api import Caller, PlatformClient
 from sam2_serving.app.reporting import BadRequest, MediaTooLarge
 from sam2_serving.app.requests import SmartToolContext
 from sam2_serving.app.single_flight import SingleFlight

@@ -11,7 +11,7 @@ from supervisely.app.exceptions import DialogWindowError
 from supervisely.sly_logger import logger
 
 from sam2_serving.app import environment
-from sam2_serving.app.platform_api import PlatformClient
+from sam2_serving.app.platform.api import PlatformClient
 from sam2_serving.app.reporting import AppError, BadRequest
 from sam2_serving.settings import ServerSettings
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
-from sam2_serving.app.platform_api import Caller
+from sam2_serving.app.platform.api import Caller
 from sam2_serving.app.single_flight import SingleFlight
 
 PERMISSION_S = 60.0

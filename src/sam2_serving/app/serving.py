@@ -11,7 +11,7 @@ from supervisely.nn.utils import ModelSource, RuntimeType
 from sam2_serving.app.addresses import ServerPolicy
 from sam2_serving.app.catalogue import Catalogue, ModelChoice
 from sam2_serving.app.deployment import Deployment, State
-from sam2_serving.app.platform_api import caller_of
+from sam2_serving.app.platform.api import caller_of
 from sam2_serving.app.reporting import BadRequest, ReportingRoute, UnsupportedSource
 from sam2_serving.app.requests import DeployRequest, Envelope
 from sam2_serving.pretrained import PretrainedModel, pretrained_models

@@ -13,7 +13,7 @@ from sam2_serving.app.addresses import ServerPolicy
 from sam2_serving.app.edit_masks import BoolMask
 from sam2_serving.app.editing import Editing
 from sam2_serving.app.media import Media, MediaLibrary
-from sam2_serving.app.platform_api import caller_of
+from sam2_serving.app.platform.api import caller_of
 from sam2_serving.app.reporting import (
     BadRequest,
     SmartToolRoute,

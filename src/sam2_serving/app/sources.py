@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sam2_serving.app.permissions import MediaInfo, Permissions
-from sam2_serving.app.platform_api import Caller, PlatformClient
+from sam2_serving.app.platform.api import Caller, PlatformClient
 from sam2_serving.app.reporting import BadRequest, PlatformUnavailable
 from sam2_serving.app.requests import VideoFrame, VolumeSlice
 from sam2_serving.engine import ImageKey

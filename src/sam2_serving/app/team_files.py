@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 from filelock import FileLock
 
-from sam2_serving.app.platform_api import Caller, api_root, headers, refusal
+from sam2_serving.app.platform.api import Caller, api_root, headers, refusal
 from sam2_serving.app.reporting import (
     BadRequest,
     MediaNotFound,

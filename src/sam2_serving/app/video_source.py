@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from sam2_serving.app.file_frames import FrameLimits
 from sam2_serving.app.patience import Patience
-from sam2_serving.app.platform_api import Caller, PlatformClient
-from sam2_serving.app.platform_video import VideoFigures
+from sam2_serving.app.platform.api import Caller, PlatformClient
+from sam2_serving.app.platform.video import VideoFigures
 from sam2_serving.app.reporting import PlatformUnavailable
 from sam2_serving.app.video_files import VideoFiles, VideoKey
 from sam2_serving.app.video_frames import VideoFrames

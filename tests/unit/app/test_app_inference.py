@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sam2_serving.app import inference_jobs
-from sam2_serving.app.inference_jobs import Failure, InferenceJob, InferenceJobs
-from sam2_serving.app.inference_pictures import WebPictures
-from sam2_serving.app.inference_requests import VideoState
-from sam2_serving.app.inference_settings import (
+from sam2_serving.app.inference import jobs as inference_jobs
+from sam2_serving.app.inference.jobs import Failure, InferenceJob, InferenceJobs
+from sam2_serving.app.inference.pictures import WebPictures
+from sam2_serving.app.inference.predictions import Look, Piece, labels_of
+from sam2_serving.app.inference.requests import VideoState
+from sam2_serving.app.inference.settings import (
     InferenceSettings,
     default_settings,
     read_settings,
 )
-from sam2_serving.app.inference_tool import SETTINGS_FILE
-from sam2_serving.app.inference_video import VideoFacts, wanted_frames
-from sam2_serving.app.inference_windows import windows_of
-from sam2_serving.app.predictions import Look, Piece, labels_of
+from sam2_serving.app.inference.tool import SETTINGS_FILE
+from sam2_serving.app.inference.video import VideoFacts, wanted_frames
+from sam2_serving.app.inference.windows import windows_of
 from sam2_serving.app.reporting import (
     AppError,
     BadRequest,

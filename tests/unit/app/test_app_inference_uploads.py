@@ -14,13 +14,15 @@ import numpy as np
 import pytest
 import uvicorn
 
-from sam2_serving.app import inference_uploads, platform_api, platform_projects
 from sam2_serving.app import patience as patience_module
-from sam2_serving.app.inference_uploads import UploadRules, Uploads
+from sam2_serving.app.inference import uploads as inference_uploads
+from sam2_serving.app.inference.predictions import Look, Piece, annotation, labels_of
+from sam2_serving.app.inference.uploads import UploadRules, Uploads
 from sam2_serving.app.patience import Patience
-from sam2_serving.app.platform_api import Caller, PlatformClient
-from sam2_serving.app.platform_projects import Projects
-from sam2_serving.app.predictions import Look, Piece, annotation, labels_of
+from sam2_serving.app.platform import api as platform_api
+from sam2_serving.app.platform import projects as platform_projects
+from sam2_serving.app.platform.api import Caller, PlatformClient
+from sam2_serving.app.platform.projects import Projects
 from sam2_serving.app.reporting import AppError
 from sam2_serving.engine import CancelToken
 from sam2_serving.workspace.server import create_workspace

@@ -10,7 +10,7 @@ import yaml
 
 from sam2_serving.app.app import SegmentAnything2
 from sam2_serving.app.sdk_app import APP_NAME
-from sam2_serving.app.track_figures import TRACKED_SHAPES
+from sam2_serving.app.tracking.figures import TRACKED_SHAPES
 from sam2_serving.demo import app_command
 from sam2_serving.pretrained import REPOSITORY, pretrained_models
 

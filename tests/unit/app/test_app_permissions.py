@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sam2_serving.app.permissions import MediaInfo, Permissions
-from sam2_serving.app.platform_api import Caller
+from sam2_serving.app.platform.api import Caller
 from sam2_serving.app.reporting import PermissionDenied
 
 ANNA = Caller("http://a", "token-of-anna")

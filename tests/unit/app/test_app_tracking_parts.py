@@ -14,17 +14,17 @@ import pytest
 from sam2_serving.app.addresses import ServerPolicy
 from sam2_serving.app.app import SegmentAnything2
 from sam2_serving.app.idle import IdleWatch
-from sam2_serving.app.platform_api import PlatformClient
+from sam2_serving.app.platform.api import PlatformClient
 from sam2_serving.app.redaction import request_tokens
 from sam2_serving.app.reporting import MediaTooLarge
-from sam2_serving.app.track_figures import Finish
-from sam2_serving.app.track_job import LOST, MOST_SPANS, Reviews
-from sam2_serving.app.track_jobs import RunningJob
-from sam2_serving.app.track_line import Run
-from sam2_serving.app.track_reports import Silence
-from sam2_serving.app.track_results import TrackResults
-from sam2_serving.app.track_starts import MAX_MASK_BYTES, StartFigure, read_starts
-from sam2_serving.app.track_tool import make_track_tool
+from sam2_serving.app.tracking.figures import Finish
+from sam2_serving.app.tracking.job import LOST, MOST_SPANS, Reviews
+from sam2_serving.app.tracking.jobs import RunningJob
+from sam2_serving.app.tracking.line import Run
+from sam2_serving.app.tracking.reports import Silence
+from sam2_serving.app.tracking.results import TrackResults
+from sam2_serving.app.tracking.starts import MAX_MASK_BYTES, StartFigure, read_starts
+from sam2_serving.app.tracking.tool import make_track_tool
 from sam2_serving.app.video_files import VideoFiles, VideoKey
 from sam2_serving.app.video_frames import VideoFrames
 from sam2_serving.engine import CancelToken

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sam2_serving.app.track_figures import geometries_of
+from sam2_serving.app.tracking.figures import geometries_of
 from sam2_serving.masks import Box
 
 BoolMask = npt.NDArray[np.bool_]

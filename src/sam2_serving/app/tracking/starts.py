@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sam2_serving.app.platform_video import VideoFigure
+from sam2_serving.app.platform.video import VideoFigure
 from sam2_serving.app.reporting import (
     AppError,
     BadRequest,
@@ -20,8 +20,8 @@ from sam2_serving.app.reporting import (
     MediaTooLarge,
     UnsupportedGeometry,
 )
-from sam2_serving.app.track_figures import mask_of, prompts_of
-from sam2_serving.app.tracking_requests import InlineFigure, InputGeometry
+from sam2_serving.app.tracking.figures import mask_of, prompts_of
+from sam2_serving.app.tracking.requests import InlineFigure, InputGeometry
 from sam2_serving.engine import Keyframe, ObjectToTrack
 from sam2_serving.model import Prompts
 

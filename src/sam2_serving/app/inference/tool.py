@@ -11,12 +11,12 @@ from typing import Any, BinaryIO
 
 from sam2_serving.app import environment
 from sam2_serving.app.addresses import ServerPolicy
-from sam2_serving.app.inference_answers import Answers, ServedModel
-from sam2_serving.app.inference_boxes import BoxAnswers
-from sam2_serving.app.inference_jobs import Failure, InferenceJob, InferenceJobs
-from sam2_serving.app.inference_named import NamedFile, NamedPictures, Picture
-from sam2_serving.app.inference_pictures import WebPictures
-from sam2_serving.app.inference_requests import (
+from sam2_serving.app.inference.answers import Answers, ServedModel
+from sam2_serving.app.inference.boxes import BoxAnswers
+from sam2_serving.app.inference.jobs import Failure, InferenceJob, InferenceJobs
+from sam2_serving.app.inference.named import NamedFile, NamedPictures, Picture
+from sam2_serving.app.inference.pictures import WebPictures
+from sam2_serving.app.inference.requests import (
     BoxesRequest,
     BoxesState,
     FramesState,
@@ -27,13 +27,13 @@ from sam2_serving.app.inference_requests import (
     UrlRequest,
     VideoRequest,
 )
-from sam2_serving.app.inference_runs import Order, Runs
-from sam2_serving.app.inference_settings import default_settings, read_settings
-from sam2_serving.app.inference_uploads import SAME_OBJECT, SUFFIX, UploadRules, Uploads
-from sam2_serving.app.inference_video_file import BroughtVideo
+from sam2_serving.app.inference.runs import Order, Runs
+from sam2_serving.app.inference.settings import default_settings, read_settings
+from sam2_serving.app.inference.uploads import SAME_OBJECT, SUFFIX, UploadRules, Uploads
+from sam2_serving.app.inference.video_file import BroughtVideo
 from sam2_serving.app.media import MediaLibrary
-from sam2_serving.app.platform_api import Caller, PlatformClient, caller_of
-from sam2_serving.app.platform_projects import Projects
+from sam2_serving.app.platform.api import Caller, PlatformClient, caller_of
+from sam2_serving.app.platform.projects import Projects
 from sam2_serving.app.reporting import BadRequest, NotServedYet
 from sam2_serving.app.requests import Body
 from sam2_serving.engine import CancelToken

@@ -1,4 +1,4 @@
-"""Starts tracking jobs: the four ways to ask, each a few lines over one line (`track_line.py`)."""
+"""Starts tracking jobs: the four ways to ask, each a few lines over one line (`line.py`)."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from supervisely.sly_logger import logger
 
 from sam2_serving.app.addresses import ServerPolicy
 from sam2_serving.app.file_frames import FileFrames, FrameLimits
-from sam2_serving.app.platform_api import Caller, PlatformClient, caller_of
-from sam2_serving.app.platform_video import VideoFigure
+from sam2_serving.app.platform.api import Caller, PlatformClient, caller_of
+from sam2_serving.app.platform.video import VideoFigure
 from sam2_serving.app.reporting import AppError, BadRequest
-from sam2_serving.app.review_tags import ReviewTags
-from sam2_serving.app.track_claims import Claims
-from sam2_serving.app.track_figures import Finish
-from sam2_serving.app.track_job import frame_range
-from sam2_serving.app.track_jobs import RunningJob, TrackJobs
-from sam2_serving.app.track_journal import Journal
-from sam2_serving.app.track_line import Material, Run, ServedModel, TrackDefaults, TrackLine
-from sam2_serving.app.track_reports import DirectMessages, Reporter, Silence, Timeline
-from sam2_serving.app.track_results import TrackResults
-from sam2_serving.app.track_sinks import AnswerSink, FoundObject, ResultsSink, UploadSink
-from sam2_serving.app.track_starts import (
-    inline_figures,
-    input_figures,
-    named_figures,
-    read_starts,
-)
-from sam2_serving.app.track_uploads import Uploads
-from sam2_serving.app.tracking_requests import (
+from sam2_serving.app.tracking.claims import Claims
+from sam2_serving.app.tracking.figures import Finish
+from sam2_serving.app.tracking.job import frame_range
+from sam2_serving.app.tracking.jobs import RunningJob, TrackJobs
+from sam2_serving.app.tracking.journal import Journal
+from sam2_serving.app.tracking.line import Material, Run, ServedModel, TrackDefaults, TrackLine
+from sam2_serving.app.tracking.reports import DirectMessages, Reporter, Silence, Timeline
+from sam2_serving.app.tracking.requests import (
     InlineTrackRequest,
     ReportedContext,
     TrackApiRequest,
     TrackFilesSettings,
     TrackRequest,
 )
+from sam2_serving.app.tracking.results import TrackResults
+from sam2_serving.app.tracking.review_tags import ReviewTags
+from sam2_serving.app.tracking.sinks import AnswerSink, FoundObject, ResultsSink, UploadSink
+from sam2_serving.app.tracking.starts import (
+    inline_figures,
+    input_figures,
+    named_figures,
+    read_starts,
+)
+from sam2_serving.app.tracking.uploads import Uploads
 from sam2_serving.app.video_files import VideoFiles
 from sam2_serving.app.video_source import Video, VideoPixels
 from sam2_serving.engine import CancelToken

@@ -11,12 +11,12 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sam2_serving.app.platform_video import NewFigure
+from sam2_serving.app.platform.video import NewFigure
 from sam2_serving.app.reporting import AppError, MediaTooLarge
-from sam2_serving.app.track_claims import Claim
-from sam2_serving.app.track_reports import Progress, Reporter
-from sam2_serving.app.track_results import TrackResults
-from sam2_serving.app.track_uploads import Uploads
+from sam2_serving.app.tracking.claims import Claim
+from sam2_serving.app.tracking.reports import Progress, Reporter
+from sam2_serving.app.tracking.results import TrackResults
+from sam2_serving.app.tracking.uploads import Uploads
 from sam2_serving.engine import Cancelled, CancelToken
 
 BATCH = 100

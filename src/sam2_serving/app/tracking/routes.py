@@ -20,16 +20,16 @@ from sam2_serving.app.reporting import (
     note,
     validation_sentence,
 )
-from sam2_serving.app.track_jobs import RunningJob
-from sam2_serving.app.track_reports import EventStream
-from sam2_serving.app.track_tool import TrackTool
-from sam2_serving.app.tracking_requests import (
+from sam2_serving.app.tracking.jobs import RunningJob
+from sam2_serving.app.tracking.reports import EventStream
+from sam2_serving.app.tracking.requests import (
     InlineTrackRequest,
     ResultsRequest,
     TrackApiRequest,
     TrackFilesSettings,
     TrackRequest,
 )
+from sam2_serving.app.tracking.tool import TrackTool
 from sam2_serving.app.workers import Workers
 
 MAX_FRAME_FILES = 10_000

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from supervisely.sly_logger import logger
 
-from sam2_serving.app.platform_video import VideoFigure, VideoFigures
+from sam2_serving.app.platform.video import VideoFigure, VideoFigures
 from sam2_serving.app.reporting import UnsupportedGeometry
-from sam2_serving.app.track_figures import TRACKED_SHAPES, Finish, mask_of, prompts_of
-from sam2_serving.app.track_starts import Starts
+from sam2_serving.app.tracking.figures import TRACKED_SHAPES, Finish, mask_of, prompts_of
+from sam2_serving.app.tracking.starts import Starts
 from sam2_serving.engine import Keyframe, ObjectToTrack
 from sam2_serving.engine.tracking import REBUILT_FROM
 from sam2_serving.model import Prompts

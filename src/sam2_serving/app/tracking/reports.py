@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from supervisely.sly_logger import logger
 
 from sam2_serving.app.patience import Patience
-from sam2_serving.app.platform_api import MAX_JSON_BYTES, Caller, PlatformClient
+from sam2_serving.app.platform.api import MAX_JSON_BYTES, Caller, PlatformClient
 from sam2_serving.app.reporting import AppError, PlatformUnavailable
 from sam2_serving.engine import Cancelled, CancelToken
 

@@ -11,25 +11,25 @@ from typing import Any, Protocol
 from supervisely.sly_logger import logger
 
 from sam2_serving.app.patience import Patience
-from sam2_serving.app.platform_api import PlatformClient
-from sam2_serving.app.platform_video import VideoFigure
+from sam2_serving.app.platform.api import PlatformClient
+from sam2_serving.app.platform.video import VideoFigure
 from sam2_serving.app.reporting import AppError, NothingToTrack
-from sam2_serving.app.track_claims import Claim, Claims
-from sam2_serving.app.track_figures import Finish
-from sam2_serving.app.track_job import TrackJob, frame_range, what_went_wrong
-from sam2_serving.app.track_jobs import RunningJob, TrackJobs
-from sam2_serving.app.track_journal import JobNote
-from sam2_serving.app.track_objects import Past
-from sam2_serving.app.track_reports import Reporter
-from sam2_serving.app.track_results import Span
-from sam2_serving.app.track_sinks import Sink
-from sam2_serving.app.track_starts import StartFigure, Starts, read_starts
-from sam2_serving.app.tracking_requests import (
+from sam2_serving.app.tracking.claims import Claim, Claims
+from sam2_serving.app.tracking.figures import Finish
+from sam2_serving.app.tracking.job import TrackJob, frame_range, what_went_wrong
+from sam2_serving.app.tracking.jobs import RunningJob, TrackJobs
+from sam2_serving.app.tracking.journal import JobNote
+from sam2_serving.app.tracking.objects import Past
+from sam2_serving.app.tracking.reports import Reporter
+from sam2_serving.app.tracking.requests import (
     InlineTrackRequest,
     TrackApiRequest,
     TrackingSettings,
     TrackRequest,
 )
+from sam2_serving.app.tracking.results import Span
+from sam2_serving.app.tracking.sinks import Sink
+from sam2_serving.app.tracking.starts import StartFigure, Starts, read_starts
 from sam2_serving.app.video_source import Video, VideoPixels
 from sam2_serving.engine import Engine, Frames, ObjectToTrack, TrackingRequest
 

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from sam2_serving.app.reporting import MediaNotFound, Overloaded
-from sam2_serving.app.track_journal import Journal
-from sam2_serving.app.track_results import TrackResults
+from sam2_serving.app.tracking.journal import Journal
+from sam2_serving.app.tracking.results import TrackResults
 from sam2_serving.engine import CancelToken
 
 RESULTS_KEPT_S = 3600.0

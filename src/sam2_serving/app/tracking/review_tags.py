@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from supervisely.sly_logger import logger
 
-from sam2_serving.app.platform_api import MAX_JSON_BYTES, PlatformClient
+from sam2_serving.app.platform.api import MAX_JSON_BYTES, PlatformClient
 from sam2_serving.app.reporting import AppError
-from sam2_serving.app.track_results import Span
+from sam2_serving.app.tracking.results import Span
 from sam2_serving.app.video_source import Video
 
 MOST_TAGS = 100

@@ -11,11 +11,11 @@ from typing import BinaryIO, overload
 import numpy as np
 import numpy.typing as npt
 
-from sam2_serving.app.inference_named import Picture
-from sam2_serving.app.inference_requests import FramesState
-from sam2_serving.app.inference_video import VideoFacts, wanted_frames
+from sam2_serving.app.inference.named import Picture
+from sam2_serving.app.inference.predictions import Origin
+from sam2_serving.app.inference.requests import FramesState
+from sam2_serving.app.inference.video import VideoFacts, wanted_frames
 from sam2_serving.app.media import Media
-from sam2_serving.app.predictions import Origin
 from sam2_serving.app.reporting import MediaTooLarge, UnreadableMedia
 from sam2_serving.engine import ImageKey, ImageSource
 from sam2_serving.videos import FrameReader, UnreadableVideo, describe_video

@@ -9,8 +9,8 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from sam2_serving.app.inference_settings import InferenceSettings, SlidingWindow
-from sam2_serving.app.predictions import Json, Piece, Size
+from sam2_serving.app.inference.predictions import Json, Piece, Size
+from sam2_serving.app.inference.settings import InferenceSettings, SlidingWindow
 from sam2_serving.engine import CancelToken, Engine, ImageSource
 from sam2_serving.masks import Box
 from sam2_serving.model import AutomaticSettings, FoundMask

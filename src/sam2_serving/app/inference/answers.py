@@ -9,15 +9,7 @@ from typing import Literal, Protocol, TypeVar
 import numpy as np
 
 from sam2_serving.app.figures import place_bitmap
-from sam2_serving.app.inference_settings import InferenceSettings
-from sam2_serving.app.inference_windows import (
-    InWindow,
-    best_of_windows,
-    look_through,
-    windows_of,
-)
-from sam2_serving.app.media import Media
-from sam2_serving.app.predictions import (
+from sam2_serving.app.inference.predictions import (
     Json,
     Look,
     Outcome,
@@ -27,6 +19,14 @@ from sam2_serving.app.predictions import (
     labels_of,
     rectangle_json,
 )
+from sam2_serving.app.inference.settings import InferenceSettings
+from sam2_serving.app.inference.windows import (
+    InWindow,
+    best_of_windows,
+    look_through,
+    windows_of,
+)
+from sam2_serving.app.media import Media
 from sam2_serving.app.reporting import BadRequest
 from sam2_serving.app.sdk_app import OBJECT_CLASS
 from sam2_serving.engine import CancelToken, Engine, EngineClosed, Segmentation

@@ -13,13 +13,13 @@ from typing import Any
 
 from supervisely.sly_logger import logger
 
-from sam2_serving.app.inference_answers import Answers
-from sam2_serving.app.inference_jobs import Failure, InferenceJob
-from sam2_serving.app.inference_named import Picture
-from sam2_serving.app.inference_settings import InferenceSettings
-from sam2_serving.app.inference_uploads import Uploads
+from sam2_serving.app.inference.answers import Answers
+from sam2_serving.app.inference.jobs import Failure, InferenceJob
+from sam2_serving.app.inference.named import Picture
+from sam2_serving.app.inference.predictions import Json
+from sam2_serving.app.inference.settings import InferenceSettings
+from sam2_serving.app.inference.uploads import Uploads
 from sam2_serving.app.patience import Patience
-from sam2_serving.app.predictions import Json
 from sam2_serving.app.reporting import (
     AppError,
     BadRequest,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sam2_serving.app.inference_pictures import WebPictures, brought_picture
-from sam2_serving.app.inference_requests import ProjectState, VideoState
-from sam2_serving.app.inference_video import VideoFacts, wanted_frames
+from sam2_serving.app.inference.pictures import WebPictures, brought_picture
+from sam2_serving.app.inference.predictions import Origin
+from sam2_serving.app.inference.requests import ProjectState, VideoState
+from sam2_serving.app.inference.video import VideoFacts, wanted_frames
 from sam2_serving.app.media import Media, MediaLibrary
-from sam2_serving.app.platform_api import Caller, PlatformClient
-from sam2_serving.app.platform_projects import Projects
-from sam2_serving.app.predictions import Origin
+from sam2_serving.app.platform.api import Caller, PlatformClient
+from sam2_serving.app.platform.projects import Projects
 from sam2_serving.app.reporting import BadRequest
 from sam2_serving.app.requests import SmartToolContext, VideoFrame
 

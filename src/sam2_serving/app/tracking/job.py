@@ -13,11 +13,11 @@ from typing import Any
 from supervisely.sly_logger import logger
 
 from sam2_serving.app.reporting import AppError, BadRequest, as_app_error
-from sam2_serving.app.track_claims import Claim
-from sam2_serving.app.track_figures import Finish
-from sam2_serving.app.track_reports import Reporter
-from sam2_serving.app.track_results import Span
-from sam2_serving.app.track_sinks import FoundObject, Sink
+from sam2_serving.app.tracking.claims import Claim
+from sam2_serving.app.tracking.figures import Finish
+from sam2_serving.app.tracking.reports import Reporter
+from sam2_serving.app.tracking.results import Span
+from sam2_serving.app.tracking.sinks import FoundObject, Sink
 from sam2_serving.engine import Cancelled, ObjectOnFrame, TrackedFrame, Tracking
 
 MOST_SPANS = 1000

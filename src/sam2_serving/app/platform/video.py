@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sam2_serving.app.platform_api import (
+from sam2_serving.app.platform.api import (
     MAX_JSON_BYTES,
     Caller,
     PlatformClient,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sam2_serving.app.inference_requests import FramesState
-from sam2_serving.app.platform_api import Caller, PlatformClient
-from sam2_serving.app.predictions import Origin
+from sam2_serving.app.inference.predictions import Origin
+from sam2_serving.app.inference.requests import FramesState
+from sam2_serving.app.platform.api import Caller, PlatformClient
 from sam2_serving.app.reporting import BadRequest
 
 

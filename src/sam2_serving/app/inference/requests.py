@@ -11,7 +11,7 @@ from pydantic import (
     StrictStr,
 )
 
-from sam2_serving.app.inference_settings import MAX_BOXES
+from sam2_serving.app.inference.settings import MAX_BOXES
 from sam2_serving.app.requests import (
     Body,
     Identifier,
@@ -21,7 +21,7 @@ from sam2_serving.app.requests import (
     Part,
     WholeNumber,
 )
-from sam2_serving.app.tracking_requests import Direction, FrameCount, FrameNumber
+from sam2_serving.app.tracking.requests import Direction, FrameCount, FrameNumber
 
 MAX_IMAGES = 100_000
 MAX_ADDRESS = 4096

@@ -10,13 +10,13 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from sam2_serving.app.inference_answers import Answers, outside, prompted
-from sam2_serving.app.inference_settings import BoxSides, InferenceSettings, read_settings
+from sam2_serving.app.inference.answers import Answers, outside, prompted
+from sam2_serving.app.inference.predictions import Json, Size
+from sam2_serving.app.inference.settings import BoxSides, InferenceSettings, read_settings
 from sam2_serving.app.media import Media
-from sam2_serving.app.predictions import Json, Size
 from sam2_serving.app.reporting import MediaTooLarge, validation_sentence
 from sam2_serving.app.requests import MaskOptions
-from sam2_serving.app.track_figures import geometries_of
+from sam2_serving.app.tracking.figures import geometries_of
 from sam2_serving.engine import CancelToken, Engine
 from sam2_serving.masks import Box
 from sam2_serving.model import Prompts

@@ -11,9 +11,9 @@ import numpy as np
 from supervisely.annotation.json_geometries_map import GET_GEOMETRY_FROM_STR
 
 from sam2_serving.app.figures import draw_figure
+from sam2_serving.app.inference.predictions import Json
 from sam2_serving.app.patience import Patience
-from sam2_serving.app.platform_projects import Projects
-from sam2_serving.app.predictions import Json
+from sam2_serving.app.platform.projects import Projects
 from sam2_serving.app.reporting import (
     BadRequest,
     NotServedYet,
@@ -21,7 +21,7 @@ from sam2_serving.app.reporting import (
     PlatformUnavailable,
     UnsupportedGeometry,
 )
-from sam2_serving.app.track_figures import mask_of
+from sam2_serving.app.tracking.figures import mask_of
 from sam2_serving.masks import Box, tight_box
 from sam2_serving.masks.boxes import BoolMask
 

@@ -13,9 +13,9 @@ from starlette.datastructures import FormData, UploadFile
 from supervisely.nn.utils import get_gpu_usage, get_ram_usage
 
 from sam2_serving.app.bodies import parse_json
-from sam2_serving.app.inference_jobs import InferenceJob
-from sam2_serving.app.inference_named import NamedFile
-from sam2_serving.app.inference_requests import (
+from sam2_serving.app.inference.jobs import InferenceJob
+from sam2_serving.app.inference.named import NamedFile
+from sam2_serving.app.inference.requests import (
     MAX_IMAGES,
     BoxesRequest,
     BoxesState,
@@ -28,7 +28,7 @@ from sam2_serving.app.inference_requests import (
     UrlRequest,
     VideoRequest,
 )
-from sam2_serving.app.inference_tool import InferenceTool
+from sam2_serving.app.inference.tool import InferenceTool
 from sam2_serving.app.reporting import (
     BadRequest,
     MediaTooLarge,

@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 
 from sam2_serving.app.patience import Patience
-from sam2_serving.app.platform_video import NewFigure, VideoFigure, VideoFigures
+from sam2_serving.app.platform.video import NewFigure, VideoFigure, VideoFigures
 from sam2_serving.app.reporting import MediaNotFound, PlatformUnavailable
-from sam2_serving.app.track_claims import Claim
+from sam2_serving.app.tracking.claims import Claim
 
 FIGURES_A_CALL = 100
 

@@ -1,0 +1,1 @@
+"""Many masks at once: whole pictures, boxes, points, projects."""

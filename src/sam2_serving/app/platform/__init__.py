@@ -1,0 +1,1 @@
+"""The platform's own API, as far as the app calls it."""

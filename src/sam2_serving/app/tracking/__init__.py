@@ -1,0 +1,1 @@
+"""Track, in all the ways that the platform and its clients ask for it."""
