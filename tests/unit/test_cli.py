@@ -8,8 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -18,7 +16,9 @@ import pytest
 from PIL import Image
 
 from sam2_serving.cli import main
+from sam2_serving.demo import app_command
 from sam2_serving.masks import decode_rle
+from sam2_serving.pretrained import REPOSITORY
 from sam2_serving.scenes import draw_scene
 from sam2_serving.settings import server_settings
 
@@ -37,6 +37,14 @@ def test_models_lists_every_name(capsys):
     printed = capsys.readouterr().out
     for name in ("tiny", "small", "base+", "large", "nano"):
         assert f"\n{name} " in printed
+
+
+def test_what_needs_no_network_does_not_wait_for_torch():
+    """Importing it takes seconds."""
+    look = "import sys; from sam2_serving.cli import main; main(['models']); print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True).stdout
+    assert "nano" in modules
+    assert not {"torch", "cv2", "fastapi", "supervisely"} & set(modules.split())
 
 
 def test_download_takes_every_name_or_none(capsys):
@@ -86,7 +94,9 @@ def test_segment_without_outputs_named_writes_an_overlay_here(scene, tmp_path, m
             ["segment", "scene.png", "--point", "1", "1", "--mask", "no/where.png"],
             "cannot be written",
         ),
+        (["segment", "scene.png", "--point", "1", "1", "--mask", "./scene.png"], "image itself"),
         (["demo", "missing-folder"], "no folder"),
+        (["demo", "--port", "8123", "--app-port", "8123"], "must differ"),
     ],
 )
 def test_mistakes_end_in_a_sentence_and_code_2(
@@ -94,10 +104,12 @@ def test_mistakes_end_in_a_sentence_and_code_2(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "note.txt").write_text("no picture")
+    picture = (tmp_path / "scene.png").read_bytes()
     assert main(arguments) == 2
     said = capsys.readouterr().err
     assert words in said
     assert "Traceback" not in said
+    assert (tmp_path / "scene.png").read_bytes() == picture
 
 
 def test_a_wrong_setting_is_named(monkeypatch, capsys):
@@ -108,9 +120,12 @@ def test_a_wrong_setting_is_named(monkeypatch, capsys):
     assert "SAM2_SERVING_PORT" in capsys.readouterr().err
 
 
-def test_a_port_that_is_none_is_refused(capsys):
+@pytest.mark.parametrize(
+    "arguments", [["--port", "70000"], ["--port", "0"], ["--port", "x"], ["--app-port", "0"]]
+)
+def test_a_port_that_is_none_is_refused(capsys, arguments):
     with pytest.raises(SystemExit):
-        main(["demo", "--port", "70000"])
+        main(["demo", *arguments])
     assert "no port" in capsys.readouterr().err
 
 
@@ -169,27 +184,18 @@ def _until_ready(demo: subprocess.Popen[str]) -> str:
     raise AssertionError(said)
 
 
-def test_serve_answers_without_a_platform(tmp_path):
-    port = free_port()
-    environment = {**os.environ, "SAM2_SERVING_DATA_DIR": str(tmp_path)}
-    serve = subprocess.Popen(
-        [*COMMAND, "serve", "--port", str(port), "--device", "cpu"],
-        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        wait_until_ready(f"http://127.0.0.1:{port}/readyz")
-        answer = httpx.post(f"http://127.0.0.1:{port}/get_session_info", json={}).json()
-        assert answer["task type"] == "promptable segmentation"
-    finally:
-        serve.terminate()
-        serve.wait(30)
-
-
-def wait_until_ready(url: str) -> None:
-    end = time.monotonic() + 120
-    while time.monotonic() < end:
-        with suppress(httpx.TransportError):
-            if httpx.get(url, timeout=2).status_code == 200:
-                return
-        time.sleep(0.2)
-    raise AssertionError(f"{url} never became ready")
+def test_serve_becomes_the_app_and_keeps_what_the_user_set(tmp_path, monkeypatch):
+    """Contract tests start an app this way; here is what it is told, and from where."""
+    became = []
+    monkeypatch.setattr(os, "execv", lambda *words: became.append((*words, os.getcwd())))
+    monkeypatch.chdir(tmp_path)
+    for name in ("HOST", "PORT", "MODEL", "DEVICE", "CHECKPOINTS_DIR"):
+        monkeypatch.setenv(f"SAM2_SERVING_{name}", "0")
+    monkeypatch.setenv("SAM2_SERVING_DATA_DIR", "data")
+    server_settings.cache_clear()
+    assert main(["serve", "--host", "::1", "--port", "8123", "--model", "nano"]) == 0
+    server_settings.cache_clear()
+    command = app_command("::1", 8123)
+    assert became == [(command[0], command, str(REPOSITORY))]
+    told = {name: os.environ[f"SAM2_SERVING_{name}"] for name in ("PORT", "MODEL", "DATA_DIR")}
+    assert told == {"PORT": "8123", "MODEL": "nano", "DATA_DIR": str(tmp_path / "data")}

@@ -95,6 +95,18 @@ def box_of(bbox: list[float]) -> Box:
     return Box(x, y, x + width, y + height)
 
 
+def test_numbers_that_some_boxes_have_are_not_kept(here, scenes):
+    """A number that is counted could be one that is given."""
+    said = coco_boxes_of(scenes[1])
+    said["annotations"] = [a for a in said["annotations"] if a["image_id"] == 70][:2]
+    said["annotations"][0].pop("id")
+    said["annotations"][1]["id"] = 1
+    Path("some.json").write_text(json.dumps(said))
+    assert segment("in/b.png", "--boxes", "some.json", "--out", "out") == 0
+    told = json.loads(Path("out/annotations.json").read_text())
+    assert [one["id"] for one in told["annotations"]] == [1, 2]
+
+
 def test_many_boxes_of_one_image_are_asked_in_parts_with_the_same_masks(here, monkeypatch):
     assert segment("in/b.png", "--boxes", "boxes.json", "--out", "whole") == 0
     said = json.loads(Path("boxes.json").read_text())
@@ -120,6 +132,8 @@ def test_a_project_of_the_platform_is_read_as_it_lies(tmp_path, monkeypatch):
         count += len(said["objects"]) - 1
         Path(f"{file}.json").write_text(json.dumps(said))
     Path("project/meta.json").write_text("{}")
+    Path("project/.hidden").mkdir()
+    Path("project/.hidden/run.json").write_text("{}")
     out = ["--out", "out", "--format", "supervisely"]
     assert segment("project", "--boxes", "project", *out) == 0
     project = sly.Project("out", sly.OpenMode.READ)

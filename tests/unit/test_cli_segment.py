@@ -15,6 +15,8 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from sam2_serving.cli import main
+from sam2_serving.commands.errors import UsageError
+from sam2_serving.commands.inputs import find_images
 from sam2_serving.engine import Engine, ImageKey, ImageSource
 from sam2_serving.masks import decode_rle
 from sam2_serving.model import AutomaticSettings, load_model
@@ -172,17 +174,44 @@ def test_results_inside_the_inputs_are_no_inputs(tmp_path, monkeypatch):
     assert {path.name for path in Path("masks").iterdir()} == {*NAMES[:2], ".sam2-serving"}
 
 
+def test_results_of_other_runs_are_no_inputs(tmp_path, monkeypatch):
+    draw_folder(tmp_path / "in", NAMES[:1])
+    monkeypatch.chdir(tmp_path / "in")
+    found = [*AUTO, "--pred-iou-thresh", "0.1", "--format", "png"]
+    assert main(["segment", ".", *found, "--out", "masks"]) == 0
+    assert list(Path("masks").glob("*/*.png"))
+    for given in (".", "**", "*"):
+        images = find_images([given, "b.png"], Path("other")).images
+        assert [image.name for image in images] == ["b.png"], given
+    with pytest.raises(UsageError, match="no images in"):
+        find_images(["*/b.png/*.png"], Path("other"))
+    for named_itself in ("masks", "masks/*/*.png"):
+        assert len(find_images([named_itself], Path("other")).images) > 1
+
+
+def test_a_folder_whose_name_looks_like_a_glob(tmp_path, monkeypatch):
+    place = tmp_path / "set [1]"
+    draw_folder(place / "in", NAMES)
+    monkeypatch.chdir(place)
+    names = [image.name for image in find_images(["in/**/b.png"], Path("out")).images]
+    assert names == [name for name in sorted(NAMES) if Path(name).name == "b.png"]
+    assert find_images(["../*1?/in/b.png"], Path("out")).root == tmp_path
+
+
 def test_images_that_cannot_be_read_are_listed_and_tried_again(tmp_path, monkeypatch, capsys):
     draw_folder(tmp_path / "in", NAMES[:2])
     (tmp_path / "in/broken.jpg").write_text("no picture")
     (tmp_path / "in/gone.png").symlink_to("nowhere.png")
+    os.mkfifo(tmp_path / "in/pipe.png")
     monkeypatch.chdir(tmp_path)
     assert main(["segment", "in", *AUTO, "--out", "out"]) == 1
     said = capsys.readouterr()
-    assert "Segmented 2 of 4 images" in said.out
+    assert "Segmented 2 of 5 images" in said.out
+    assert "'pipe.png': It is no file." in said.err
     assert "'broken.jpg': The image's file is damaged" in said.err
     assert "'gone.png': It cannot be read: No such file" in said.err
     assert sorted(coco_masks(tmp_path / "out/annotations.json")) == sorted(NAMES[:2])
+    os.unlink("in/pipe.png")
     draw_folder(tmp_path / "in", ("broken.jpg", "nowhere.png"))
     assert main(["segment", "in", *AUTO, "--out", "out", "--resume"]) == 0
     assert len(coco_masks(tmp_path / "out/annotations.json")) == 5
@@ -235,6 +264,8 @@ REFUSED = {
     "empty glob": (["in/*.gif", "--auto", "--out", "o"], "no images in 'in/*.gif'"),
     "full folder": (["in", "--auto", "--out", "in"], "not empty"),
     "file": (["in", "--auto", "--out", "in/b.png"], "is a file"),
+    "below a file": (["in", "--auto", "--out", "in/b.png/x/y"], "in/b.png' is a file"),
+    "where none can be": (["in", "--auto", "--out", "/proc/none"], "cannot be written to"),
     "resume of nothing": (["in", "--auto", "--out", "in", "--resume"], "not empty"),
     "polygons of coco": (["in", "--auto", "--out", "o", "--geometry", "polygon"], "supervisely"),
     "no number": (

@@ -78,4 +78,5 @@ def _meanings() -> dict[str, str]:
     """Return what the class's documentation says of each field."""
     _, _, attributes = inspect.getdoc(AutomaticSettings).partition("Attributes:")  # type: ignore[union-attr]
     told = re.findall(r"^ {4}(\w+): (.*(?:\n {6,}.*)*)", attributes, re.M)
-    return {name: " ".join(text.split()) for name, text in told}
+    for_programmers = re.compile(r" \(see `\w+`\)")
+    return {name: for_programmers.sub("", " ".join(text.split())) for name, text in told}

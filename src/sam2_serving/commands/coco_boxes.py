@@ -62,13 +62,15 @@ def coco_boxes(path: Path, content: bytes, said: Any) -> BoxList:
     categories = {one.id: Category(one.id, one.name, one.supercategory) for one in coco.categories}
     boxes: dict[int, list[BoxPrompt]] = defaultdict(list)
     images = {image.id for image in coco.images}
+    numbered = all(one.id is not None for one in coco.annotations)  # else they would be told twice
     for at, one in enumerate(coco.annotations):
         if one.image_id not in images or one.category_id not in categories:
             what = "image" if one.image_id not in images else "category"
             raise UsageError(f"The boxes {str(path)!r}: annotations.{at} is of an unknown {what}.")
         x, y, width, height = one.bbox
         box = Box(x, y, x + width, y + height)
-        boxes[one.image_id].append(BoxPrompt(box, categories[one.category_id], one.id))
+        number = one.id if numbered else None
+        boxes[one.image_id].append(BoxPrompt(box, categories[one.category_id], number))
     listed = tuple(
         ListedImage(image.file_name, _size(image), image.id, tuple(boxes[image.id]))
         for image in coco.images

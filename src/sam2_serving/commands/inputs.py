@@ -15,6 +15,9 @@ IMAGE_SUFFIXES = frozenset(
 )
 """What a folder or a glob is searched for; a file that is named itself may have any suffix."""
 
+HIDDEN = ".sam2-serving"
+"""What a run remembers lies in a folder of this name; so it marks folders of results."""
+
 
 @dataclass(frozen=True)
 class ImageFile:
@@ -47,8 +50,9 @@ def find_images(inputs: Sequence[str], leave_out: Path) -> Inputs:
     """Return the images that the inputs name.
 
     Args:
-        inputs: files, folders (with all below them but what is hidden) or globs.
-        leave_out: a folder that no image is taken from: results may be images too.
+        inputs: files, folders (with all below them but what is hidden, and results of runs, which
+            may be images too) or globs.
+        leave_out: a folder that no image is taken from: where results will be.
 
     Raises:
         UsageError: an input names nothing, or no image.
@@ -76,21 +80,32 @@ def _expand(given: str, excluded: Path) -> tuple[Path, list[Path]]:
         return path.parent, [path]
     if not glob.has_magic(given):
         raise UsageError(f"There is no file or folder {given!r}.")
-    fixed = path
+    fixed = Path(given)
     while glob.has_magic(str(fixed)):
         fixed = fixed.parent
+    base = Path(os.path.abspath(fixed))
     found: list[Path] = []
-    for match in glob.iglob(str(path), recursive=True):
-        if Path(match).is_dir():
-            found += _images_below(Path(match), excluded)
-        elif _is_image(match) and not Path(match).resolve().is_relative_to(excluded):
-            found.append(Path(match))
-    return fixed, found
+    # as it was given: the folders that lead to it may have names that look like globs
+    for match in (Path(os.path.abspath(name)) for name in glob.iglob(given, recursive=True)):
+        if _holds_results(match, base):
+            continue
+        if match.is_dir():
+            found += _images_below(match, excluded)
+        elif _is_image(match.name) and not match.resolve().is_relative_to(excluded):
+            found.append(match)
+    return base, found
+
+
+def _holds_results(path: Path, base: Path) -> bool:
+    """Tell whether the path is a folder of results below `base`, or lies in one."""
+    between = (path, *path.parents)[: len(path.parts) - len(base.parts)]
+    return any((folder / HIDDEN).is_dir() for folder in between)
 
 
 def _images_below(folder: Path, excluded: Path) -> Iterator[Path]:
     for place, folders, files in os.walk(folder):
-        if Path(place).resolve().is_relative_to(excluded):
+        results = HIDDEN in folders and Path(place) != folder
+        if results or Path(place).resolve().is_relative_to(excluded):
             folders.clear()
             continue
         folders[:] = [name for name in folders if not name.startswith(".")]

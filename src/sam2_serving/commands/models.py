@@ -1,4 +1,4 @@
-"""Which model a command uses, and the commands `models` and `download`."""
+"""Which model a command means, and the commands `models` and `download`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from sam2_serving.commands.errors import UsageError
-from sam2_serving.model import SegmentationModel, load_model
+from sam2_serving.downloads import DownloadError
 from sam2_serving.pretrained import (
     PretrainedModel,
     checkpoint_file,
@@ -36,16 +36,6 @@ def known_model(name: str) -> PretrainedModel:
         raise UsageError(str(error.args[0])) from error
 
 
-def load_known(model: PretrainedModel, device: str) -> SegmentationModel:
-    """Return the network, ready on the device; its checkpoint is fetched if need be.
-
-    Raises:
-        DownloadError: the checkpoint could not be fetched.
-        ModelError: there is no such device, or the checkpoint is no good.
-    """
-    return load_model(_checkpoint(model), device, server_settings().dtype)
-
-
 def list_models(_: argparse.Namespace) -> None:
     """Print the table of pretrained models."""
     models = pretrained_models()
@@ -56,17 +46,31 @@ def list_models(_: argparse.Namespace) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)))
 
 
-def download(options: argparse.Namespace) -> None:
+def add_download_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `download`."""
+    parser.add_argument("models", nargs="+", metavar="NAME", help="name or alias: see `models`")
+    parser.set_defaults(run=_download)
+
+
+def _download(options: argparse.Namespace) -> None:
     """Fetch checkpoints; a wrong name is found before anything is fetched."""
     for model in [known_model(name) for name in options.models]:
-        print(f"{model.name}: {_checkpoint(model)}")
+        print(f"{model.name}: {fetch_checkpoint(model)}")
 
 
-def _checkpoint(model: PretrainedModel) -> Path:
+def fetch_checkpoint(model: PretrainedModel) -> Path:
+    """Return the model's checkpoint; it is downloaded, with a bar, if it is not there.
+
+    Raises:
+        UsageError: it could not be fetched.
+    """
     with tqdm(unit="B", unit_scale=True, desc=model.name, disable=None, leave=False) as bar:
 
         def show(done: int, total: int | None) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        return checkpoint_file(model, server_settings().checkpoints_dir, show)
+        try:
+            return checkpoint_file(model, server_settings().checkpoints_dir, show)
+        except DownloadError as error:
+            raise UsageError(str(error)) from error

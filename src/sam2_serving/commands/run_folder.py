@@ -24,9 +24,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from sam2_serving.commands.errors import UsageError
-from sam2_serving.commands.inputs import ImageFile
-
-HIDDEN = ".sam2-serving"
+from sam2_serving.commands.inputs import HIDDEN, ImageFile
 
 
 @dataclass(frozen=True)
@@ -69,10 +67,16 @@ class RunFolder:
         Raises:
             UsageError: it is no folder; or it holds something that this run would not go on with.
         """
-        if self.out.exists() and not self.out.is_dir():
-            raise UsageError(f"{str(self.out)!r} is a file: name a folder for the results.")
-        others = self.out.is_dir() and any(path.name != HIDDEN for path in self.out.iterdir())
-        begun = (self.hidden / "run.json").is_file()
+        try:
+            there = next(path for path in (self.out, *self.out.absolute().parents) if path.exists())
+            if not there.is_dir():
+                raise UsageError(f"{str(there)!r} is a file: name a folder for the results.")
+            others = self.out.is_dir() and any(path.name != HIDDEN for path in self.out.iterdir())
+            begun = (self.hidden / "run.json").is_file()
+        except OSError as error:
+            raise self._unusable(error) from error
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise UsageError(f"The folder {str(there)!r} may not be written to.")
         if begun and not resume:
             raise UsageError(
                 f"The folder {str(self.out)!r} has results of an earlier run: go on with it with "
@@ -92,18 +96,19 @@ class RunFolder:
             facts: what decides the results, by the name of the option; values fit into JSON.
 
         Raises:
-            UsageError: another run writes here, or what is here was made with other settings.
+            UsageError: another run writes here, or what is here was made with other settings; or
+                nothing can be written here.
         """
-        self._partial.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.hidden / "lock")
         try:
+            self._partial.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
         except Timeout as error:
             raise UsageError(f"Another run is writing to {str(self.out)!r}.") from error
+        except OSError as error:
+            raise self._unusable(error) from error
         try:
-            _empty(self._partial)
-            self._compare(dict(facts))
-            self._read_journal()
+            self._go_on(dict(facts))
             yield self
         finally:
             lock.release()
@@ -166,6 +171,18 @@ class RunFolder:
             journal.flush()
             os.fsync(journal.fileno())
         self.done[done.image] = done
+
+    def _go_on(self, facts: dict[str, Any]) -> None:
+        try:
+            _empty(self._partial)
+            self._compare(facts)
+            self._read_journal()
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> UsageError:
+        why = error.strerror or error
+        return UsageError(f"The folder {str(self.out)!r} cannot be written to: {why}.")
 
     def _compare(self, facts: dict[str, Any]) -> None:
         """Refuse to mix results that were made in different ways."""

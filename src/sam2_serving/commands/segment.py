@@ -16,8 +16,9 @@ from sam2_serving.commands.boxes import read_boxes
 from sam2_serving.commands.clicks import add_clicks
 from sam2_serving.commands.errors import UsageError
 from sam2_serving.commands.inputs import Inputs, find_images
+from sam2_serving.commands.loading import load_known
 from sam2_serving.commands.matching import match_images
-from sam2_serving.commands.models import add_model_options, known_model, load_known
+from sam2_serving.commands.models import add_model_options, known_model
 from sam2_serving.commands.output_options import (
     OUTPUT_OPTIONS,
     add_output_options,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -115,6 +116,9 @@ def _load(files: Sequence[ImageFile], task: Task) -> Iterator[_Loaded]:
     for file in files:
         try:
             status = file.path.stat()
+            if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+                yield _Loaded(file, error="It is no file.")
+                continue
             pixels = decode_image(file.path.read_bytes(), limit, task.stated_size(file))
         except OSError as error:
             yield _Loaded(file, error=f"It cannot be read: {error.strerror or error}.")

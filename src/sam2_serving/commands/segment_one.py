@@ -13,7 +13,8 @@ from PIL import Image
 from sam2_serving.commands.clicks import prompts_of
 from sam2_serving.commands.errors import UsageError
 from sam2_serving.commands.images import read_image
-from sam2_serving.commands.models import known_model, load_known
+from sam2_serving.commands.loading import load_known
+from sam2_serving.commands.models import known_model
 from sam2_serving.engine import Engine, ImageKey, ImageSource, Segmentation
 from sam2_serving.masks import draw_overlay, encode_rle
 from sam2_serving.settings import server_settings
@@ -35,6 +36,10 @@ def segment_one(file: Path, options: argparse.Namespace) -> None:
         UsageError: the image cannot be read, the prompts do not fit it, or nothing can be written.
     """
     image = read_image(file)
+    for name in FILE_OPTIONS:
+        out: Path | None = getattr(options, name)
+        if out is not None and out.exists() and out.samefile(file):
+            raise UsageError(f"--{name} is the image itself: name another file.")
     prompts = prompts_of(options, *image.shape[:2])
     model = load_known(known_model(options.model), options.device)
     with Engine(model, store_bytes=server_settings().store_mb * 2**20) as engine:

@@ -74,10 +74,12 @@ def supervisely_folder(folder: Path) -> BoxList:
     """
     annotations, contents = [], []
     for path in sorted(folder.rglob("*.json")):
-        if path.name in NO_ANNOTATIONS or not path.is_file():
+        below = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in below.parts[:-1])
+        if hidden or path.name in NO_ANNOTATIONS or not path.is_file():
             continue
         content, said = read_json(path)
-        name = path.relative_to(folder).as_posix()
+        name = below.as_posix()
         annotations.append((path, name, check(_Annotation, said, path)))
         contents += [name.encode(errors="surrogateescape"), content]
     if not annotations:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from sam2_serving.commands.clicks import add_clicks, prompts_of
 from sam2_serving.commands.errors import UsageError
 from sam2_serving.commands.images import read_image
-from sam2_serving.commands.models import add_model_options, known_model, load_known
+from sam2_serving.commands.loading import load_known
+from sam2_serving.commands.models import add_model_options, known_model
 from sam2_serving.commands.track_video import VideoFile, check_output, frames_to_track, track_file
 from sam2_serving.engine import Engine
 from sam2_serving.model import Prompts

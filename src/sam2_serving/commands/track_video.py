@@ -20,6 +20,7 @@ import numpy.typing as npt
 from PIL import Image
 from tqdm import tqdm
 
+from sam2_serving.commands.errors import UsageError
 from sam2_serving.engine import (
     Engine,
     Keyframe,
@@ -43,10 +44,6 @@ _OTHER_FILES = {".avi", ".gif", ".jpg", ".jpeg", ".mkv", ".mov", ".png", ".webm"
 _OBJECT = 0
 
 
-class TrackError(Exception):
-    """The video cannot be tracked, or the result not written; the text says why."""
-
-
 @dataclass(frozen=True)
 class VideoFile:
     """The frames of a video file. Implements the engine's `Frames`."""
@@ -60,14 +57,14 @@ class VideoFile:
         """Read the file through once.
 
         Raises:
-            TrackError: it is no video.
+            UsageError: it is no video.
         """
         if not file.is_file():
-            raise TrackError(f"There is no file {str(file)!r}.")
+            raise UsageError(f"There is no file {str(file)!r}.")
         try:
             return cls(file, describe_video(file), FrameReader())
         except UnreadableVideo as error:
-            raise TrackError(f"{str(file)!r} cannot be read: {error}.") from error
+            raise UsageError(f"{str(file)!r} cannot be read: {error}.") from error
 
     def frame(self, index: int) -> Frame:
         """Read one frame."""
@@ -131,17 +128,17 @@ def frames_to_track(count: int, start: int, frames: int | None, backward: bool) 
         backward: towards the first frame.
 
     Raises:
-        TrackError: there is no such start, or nothing to track.
+        UsageError: there is no such start, or nothing to track.
     """
     if not 0 <= start < count:
-        raise TrackError(f"There is no frame {start}: the video's frames are 0 to {count - 1}.")
+        raise UsageError(f"There is no frame {start}: the video's frames are 0 to {count - 1}.")
     if frames is not None and frames < 1:
-        raise TrackError(f"--frames is {frames}: at least one frame must be tracked.")
+        raise UsageError(f"--frames is {frames}: at least one frame must be tracked.")
     there = start if backward else count - 1 - start
     wanted = there if frames is None else min(frames, there)
     if not wanted:
         end = "first" if backward else "last"
-        raise TrackError(f"Frame {start} is the video's {end} one: no frame follows to track on.")
+        raise UsageError(f"Frame {start} is the video's {end} one: no frame follows to track on.")
     return (
         range(start - 1, start - wanted - 1, -1)
         if backward
@@ -153,21 +150,21 @@ def check_output(out: Path, video: Path) -> None:
     """Refuse a result that cannot be written, before any work is done.
 
     Raises:
-        TrackError: it is neither an .mp4 nor a folder, or something else is there already.
+        UsageError: it is neither an .mp4 nor a folder, or something else is there already.
     """
     if not out.parent.is_dir():
-        raise TrackError(f"There is no folder {str(out.parent)!r} to write to.")
+        raise UsageError(f"There is no folder {str(out.parent)!r} to write to.")
     if out.exists() and out.samefile(video):
-        raise TrackError("--out is the video itself: name another file.")
+        raise UsageError("--out is the video itself: name another file.")
     if writes_video(out):
         if out.is_dir():
-            raise TrackError(f"{str(out)!r} is a folder: name an .mp4 file, or another folder.")
+            raise UsageError(f"{str(out)!r} is a folder: name an .mp4 file, or another folder.")
     elif out.suffix.lower() in _OTHER_FILES:
-        raise TrackError(f"--out is an .mp4 file or a folder of masks; {out.name!r} is neither.")
+        raise UsageError(f"--out is an .mp4 file or a folder of masks; {out.name!r} is neither.")
     elif out.exists() and not out.is_dir():
-        raise TrackError(f"{str(out)!r} is a file: name a folder for the masks.")
+        raise UsageError(f"{str(out)!r} is a file: name a folder for the masks.")
     elif out.exists() and any(out.iterdir()):
-        raise TrackError(f"The folder {str(out)!r} is not empty: name another one.")
+        raise UsageError(f"The folder {str(out)!r} is not empty: name another one.")
 
 
 def writes_video(out: Path) -> bool:
@@ -189,7 +186,7 @@ def track_file(
         out: an .mp4 file, which is replaced, or a folder that is not there or empty.
 
     Raises:
-        TrackError: a frame cannot be read, or the result cannot be written.
+        UsageError: a frame cannot be read, or the result cannot be written.
     """
     request = TrackingRequest(
         str(video.file),
@@ -215,9 +212,9 @@ def track_file(
             else:
                 whole.replace(out)
     except UnreadableVideo as error:
-        raise TrackError(str(error)) from error
+        raise UsageError(str(error)) from error
     except OSError as error:
-        raise TrackError(f"The result cannot be written: {error}.") from error
+        raise UsageError(f"The result cannot be written: {error}.") from error
     return followed
 
 
@@ -257,7 +254,7 @@ def _draw(video: VideoFile, indices: Sequence[int], masks: Path, file: Path) -> 
     writer = cv2.VideoWriter(str(file), cv2.CAP_FFMPEG, code, video.facts.fps, size)
     try:
         if not writer.isOpened():
-            raise TrackError(f"This OpenCV cannot write an .mp4 video of {size[0]} x {size[1]}.")
+            raise UsageError(f"This OpenCV cannot write an .mp4 video of {size[0]} x {size[1]}.")
         bar = tqdm(indices, desc="drawing", unit="frame", disable=None)
         for index, frame in zip(bar, video.run(indices), strict=True):
             with Image.open(_name(masks, index)) as image:
