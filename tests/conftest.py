@@ -1,5 +1,6 @@
 """For all tests."""
 
+import gc
 import sys
 from pathlib import Path
 
@@ -33,6 +34,12 @@ def _place(item: pytest.Item) -> int:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_place)
+
+
+def pytest_collection_finish() -> None:
+    """Take what was imported out of every later collection: the engine collects when it closes."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
