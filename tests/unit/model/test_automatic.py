@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import fields
 from inspect import signature
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from pycocotools import mask as coco
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
+from torchvision.ops import box_iou, nms
 
 from sam2_serving.masks import Box, decode_rle, encode_rle
 from sam2_serving.model import AutomaticSettings, FoundMask, duplicates
@@ -101,6 +104,22 @@ def test_duplicates():
     assert found_before(same, same[:1], 0.7) == [True, True, False]
     assert found_before(same, [], 0.7) == [False] * 3
     assert found_before([], same, 0.7) == []
+
+
+def test_duplicates_are_those_of_torchvision():
+    """Where many overlaps lie at the threshold, and scores are equal; boxes without area, too."""
+    rng = np.random.default_rng(3)
+    for size, max_overlap in itertools.product((3, 12, 300), (0, 0.25, 0.5, 0.7, 1)):
+        low = rng.integers(0, 3 * size, (400, 2))
+        boxes = [Box(*one) for one in np.hstack([low, low + rng.integers(1, size, low.shape)])]
+        scores = rng.integers(0, 40, 400) / 40
+        corners = torch.tensor(boxes, dtype=torch.float32) - torch.tensor([0, 0, 1, 1])
+        theirs = nms(corners, torch.tensor(scores, dtype=torch.float32), max_overlap).tolist()
+        assert best_of_duplicates(boxes, scores, max_overlap) == theirs
+        before = (box_iou(corners, corners[theirs[::2]]).double() > max_overlap).any(dim=1)
+        assert (
+            found_before(boxes, [boxes[at] for at in theirs[::2]], max_overlap) == before.tolist()
+        )
 
 
 @pytest.mark.parametrize("seed", range(4))
