@@ -20,7 +20,7 @@ help:
 	@echo "make demo       workspace and app on this machine; PORT=$(PORT) APP_PORT=$(APP_PORT) MODEL=$(MODEL) DEVICE=$(DEVICE) FOLDER=..."
 	@echo "make serve      the app alone, without a page; MODEL=... DEVICE=..."
 	@echo "make test       lint, types, layer arrows and all tests that take minutes at most"
-	@echo "make test-long  the rest: more prompts, other Pythons"
+	@echo "make test-long  the rest: more prompts, corners of the page, other Pythons"
 	@echo "make lint       ruff, mypy, import-linter"
 	@echo "make nano       train the embedded checkpoint anew (hours)"
 

@@ -161,6 +161,7 @@ def test_a_request_is_cancelled(served: Demo, page: Page, labeler: Labeler, pane
     expect(page.locator("li.figure").first).to_be_visible()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("lost", [False, True], ids=["saved", "lost"])
 def test_undo_while_it_is_saved(
     served: Demo, page: Page, labeler: Labeler, panel: Locator, lost: bool
@@ -224,6 +225,7 @@ def test_what_could_not_be_saved_is_kept_and_saved_once(
     labeler.expect_figures(0)
 
 
+@pytest.mark.long
 def test_the_menu_of_a_figure(served: Demo, page: Page, labeler: Labeler, target: Target) -> None:
     labeler.open(served.url)
     name = f"kind {len(served.get('classes'))}"

@@ -226,6 +226,7 @@ def test_a_click_and_update_all_send_only_what_changed(
     expect(grid.root.get_by_role("button", name="Update all", exact=True)).to_be_disabled()
 
 
+@pytest.mark.long
 def test_what_is_left_out_is_neither_asked_nor_saved(
     served: Demo, page: Page, labeler: Labeler, grid: Grid, boxes: list[tuple[int, Target]]
 ) -> None:
@@ -255,6 +256,7 @@ def test_what_is_left_out_is_neither_asked_nor_saved(
     expect(grid.cell(1)).to_have_attribute("data-excluded", "true")
 
 
+@pytest.mark.long
 def test_undo_while_the_app_is_asked_and_from_the_bars(
     served: Demo, page: Page, labeler: Labeler, grid: Grid, boxes: list[tuple[int, Target]]
 ) -> None:
@@ -287,13 +289,18 @@ def test_undo_while_the_app_is_asked_and_from_the_bars(
     held[0].continue_()
     expect(grid.root).to_be_hidden()
     labeler.expect_figures(2)
-    kinds = sorted(one["geometryType"] for one in _figures(served))
-    assert kinds == ["bitmap", "bitmap", "bitmap", "rectangle"]
+    labeler.wait_until(
+        lambda: (
+            sorted(one["geometryType"] for one in _figures(served))
+            == ["bitmap", "bitmap", "bitmap", "rectangle"]
+        )
+    )
     grid.open()
     expect(grid.cell(1)).to_have_attribute("data-excluded", "true")
     grid.expect_said("Saved: 3 masks.")
 
 
+@pytest.mark.long
 def test_a_list_that_does_not_come_is_said_and_tried_again(
     served: Demo, page: Page, labeler: Labeler, grid: Grid, boxes: list[tuple[int, Target]]
 ) -> None:
@@ -336,6 +343,7 @@ def test_one_bad_cell_says_so_and_is_tried_again(
     grid.expect_states(mask=4, failed=0)
 
 
+@pytest.mark.long
 def test_an_error_of_the_whole_request_loses_nothing(
     served: Demo, page: Page, labeler: Labeler, grid: Grid, boxes: list[tuple[int, Target]]
 ) -> None:
@@ -401,6 +409,7 @@ def test_saving_that_breaks_in_the_middle_is_told_exactly(
     assert [one["geometryType"] for one in _figures(served)] == ["rectangle"] * 4
 
 
+@pytest.mark.long
 def test_a_figure_that_somebody_else_changed_is_not_overwritten_unseen(
     served: Demo, page: Page, labeler: Labeler, grid: Grid, boxes: list[tuple[int, Target]]
 ) -> None:
@@ -416,6 +425,7 @@ def test_a_figure_that_somebody_else_changed_is_not_overwritten_unseen(
     assert len(_figures(served)) == 3
 
 
+@pytest.mark.long
 def test_hundreds_are_paged_and_keep_their_work(
     served: Demo, page: Page, labeler: Labeler, grid: Grid
 ) -> None:

@@ -170,6 +170,7 @@ def test_polygons_have_holes_and_only_a_class_is_asked_for(
     labeler.expect_figures(2)
 
 
+@pytest.mark.long
 def test_a_box_that_is_being_drawn_is_given_up(served: Demo, page: Page, labeler: Labeler) -> None:
     labeler.open(served.url)
     labeler.press("b")
@@ -201,6 +202,7 @@ def test_a_box_that_is_being_drawn_is_given_up(served: Demo, page: Page, labeler
     labeler.expect_figures(0)
 
 
+@pytest.mark.long
 def test_parts_of_a_box_are_asked_for_by_themselves_later(
     served: Demo, page: Page, labeler: Labeler, things: list[Target]
 ) -> None:
@@ -237,6 +239,7 @@ def test_parts_of_a_box_are_asked_for_by_themselves_later(
     assert prompts == [None, None]
 
 
+@pytest.mark.long
 def test_a_failed_request_leaves_the_boxes(
     served: Demo, page: Page, labeler: Labeler, things: list[Target]
 ) -> None:
@@ -278,6 +281,7 @@ def test_on_a_frame_the_figure_stays_with_its_object(
     assert served.get(on) == [box]
 
 
+@pytest.mark.long
 def test_on_a_photo_and_a_slice_the_picture_itself_is_sent(
     served: Demo, page: Page, labeler: Labeler, scenes: list[Scene]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from labeler import Labeler
 from playwright.sync_api import Page, expect
 from servers import Demo
@@ -60,6 +61,7 @@ def test_a_correction_is_tracked_on(
     expect(page.locator("#where")).to_contain_text(f"frame {START + 10} ")
 
 
+@pytest.mark.long
 def test_an_edit_outlives_the_figure_that_tracking_replaces(
     page: Page, labeler: Labeler, film: dict[str, Any], served: Demo, followed: Target
 ) -> None:

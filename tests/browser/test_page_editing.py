@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from labeler import Labeler, pairs, sent
 from playwright.sync_api import Page, Route, expect
 from servers import SCREENSHOTS, Demo
@@ -77,6 +78,7 @@ def test_a_figure_is_edited_and_edited_again(
     assert served.get(figures) == [changed]
 
 
+@pytest.mark.long
 def test_an_edit_is_undone_to_its_beginning(
     served: Demo, page: Page, labeler: Labeler, target: Target
 ) -> None:
@@ -174,6 +176,7 @@ def test_the_model_is_switched_in_the_middle_of_the_work(
     labeler.expect_figures(1)
 
 
+@pytest.mark.long
 def test_a_model_that_comes_back_is_asked_again(
     served: Demo, page: Page, labeler: Labeler, target: Target
 ) -> None:

@@ -69,6 +69,7 @@ def test_playback_shows_the_frames_that_it_names(
     assert nearest == frames
 
 
+@pytest.mark.long
 def test_space_plays_unless_an_object_is_in_the_making(
     page: Page, labeler: Labeler, film: dict[str, Any], followed: Target
 ) -> None:

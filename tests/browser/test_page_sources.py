@@ -96,6 +96,7 @@ def test_a_click_waits_for_the_right_frame(
     assert len([url for url in asked if url.endswith("smart_segmentation")]) == 1
 
 
+@pytest.mark.long
 def test_the_newest_frame_wins(served: Demo, page: Page, labeler: Labeler) -> None:
     """A frame that arrives late does not replace the one that was asked for after it."""
     page.add_init_script("AbortController.prototype.abort = () => {};")
@@ -164,6 +165,7 @@ def test_a_slice_with_another_window(served: Demo, page: Page, labeler: Labeler)
     labeler.expect_figures(0)
 
 
+@pytest.mark.long
 def test_a_dragged_window_asks_where_it_rests(served: Demo, page: Page, labeler: Labeler) -> None:
     labeler.open(served.url)
     labeler.choose("blobs.nrrd")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 from labeler import Labeler, sent
 from PIL import Image
 from playwright.sync_api import Page, Request, expect
@@ -94,6 +95,7 @@ def test_an_object_is_followed(
     page.screenshot(path=SCREENSHOTS / "tracked.png")
 
 
+@pytest.mark.long
 def test_what_arrives_on_the_open_frame_is_drawn(
     served: Demo, page: Page, labeler: Labeler, film: dict[str, Any], followed: Target
 ) -> None:
@@ -145,6 +147,7 @@ def test_backward_and_both_ways(
     assert all(count == 1 for count in served.get(f"videos/{film['id']}/places").values())
 
 
+@pytest.mark.long
 def test_a_reload_finds_the_job_again(
     served: Demo, page: Page, labeler: Labeler, film: dict[str, Any], followed: Target
 ) -> None:
@@ -160,6 +163,7 @@ def test_a_reload_finds_the_job_again(
     assert len(served.get(f"videos/{film['id']}/places")) == FRAMES + 1
 
 
+@pytest.mark.long
 def test_a_key_that_is_held_acts_once(
     page: Page, labeler: Labeler, film: dict[str, Any], followed: Target
 ) -> None:
@@ -190,6 +194,7 @@ def test_a_key_that_is_held_acts_once(
     assert len(asked) == 1
 
 
+@pytest.mark.long
 def test_a_stop_that_is_not_heard_is_said(
     served: Demo, page: Page, labeler: Labeler, film: dict[str, Any], followed: Target
 ) -> None:

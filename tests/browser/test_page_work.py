@@ -81,6 +81,7 @@ def test_work_waits_on_its_picture(
     labeler.expect_state("idle")
 
 
+@pytest.mark.long
 def test_leaving_with_unsaved_work_asks(
     served: Demo, page: Page, labeler: Labeler, target: Target
 ) -> None:
@@ -151,6 +152,7 @@ def test_a_click_during_a_save_stays(
     assert sent(more.value)["context"]["positive"] == pairs(target.inside)
 
 
+@pytest.mark.long
 def test_work_on_another_picture_during_a_save_stays(
     served: Demo, page: Page, labeler: Labeler, target: Target
 ) -> None:
@@ -216,6 +218,7 @@ def test_undoing_a_deletion_says_what_goes_wrong(
     expect(page.locator(".undo")).to_be_hidden()
 
 
+@pytest.mark.long
 def test_space_presses_the_button_in_focus(
     served: Demo, page: Page, labeler: Labeler, target: Target
 ) -> None:
@@ -249,6 +252,7 @@ def test_a_drag_inside_the_box_is_no_click(
     labeler.expect_state("mask")
 
 
+@pytest.mark.long
 def test_a_resized_window_keeps_the_view(
     served: Demo, page: Page, labeler: Labeler, target: Target
 ) -> None:
@@ -272,6 +276,7 @@ def test_a_resized_window_keeps_the_view(
     assert middle() == pytest.approx(zoomed, abs=0.5)
 
 
+@pytest.mark.long
 def test_the_page_outlives_a_restart(
     page: Page, labeler: Labeler, media: Path, tmp_path: Path
 ) -> None:

@@ -6,7 +6,7 @@ The numbers are those of the platform's contract, sections 7.1 (a reference app)
 | Defect | Test |
 |---|---|
 | 7.1-1 no CPU | test_deploying.py::test_serve_options |
-| 7.1-2 autocast never left | test_determinism.py::test_same_bytes_after_redeploy_and_restart |
+| 7.1-2 autocast never left | test_determinism.py::test_same_bytes_after_redeploy |
 | 7.1-3 features of another image | test_sources.py::test_equal_numbers_of_different_kinds_do_not_collide |
 | 7.1-4 window not in the key | test_sources.py::test_window_axis_and_index_are_part_of_the_key |
 | 7.1-5 threads swap features | test_determinism.py::test_same_bytes_in_any_order_and_from_many_threads |
@@ -22,7 +22,7 @@ The numbers are those of the platform's contract, sections 7.1 (a reference app)
 | 7.1-27 no bound | test_odd_requests.py::test_body_of_unknown_length_is_limited |
 | 7.1-28 files removed while read | test_ways_to_deploy.py::test_file_that_changed_is_fetched_again |
 | 7.1-29 lossy step | test_sources.py::test_one_picture_gives_one_mask_from_wherever_it_comes |
-| 7.1-32 owner's token | test_permissions.py::test_owner_of_the_app_does_not_stand_in |
+| 7.1-32 owner's token | test_start_modes.py::test_owner_of_the_app_does_not_stand_in |
 | 7.1-33 tokens in the log | test_permissions.py::test_no_token_in_the_log |
 | 7.1-34 files of one name | test_ways_to_deploy.py::test_two_files_of_one_name_never_mix |
 | S1 template page | test_serve_page.py::test_page_offers_the_box_switch |

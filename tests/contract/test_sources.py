@@ -103,12 +103,13 @@ def test_equal_numbers_of_different_kinds_do_not_collide(
 
 def test_window_axis_and_index_are_part_of_the_key(app: RunningApp, platform: Platform) -> None:
     """Contract 7.1-3 and 4: another contrast was answered with the old one's features."""
+    own = {"window_center": 1001.25, "window_width": 3999}  # nobody else's: none is stored
     wanted = [
-        slice_of(platform),
-        slice_of(platform, 1),
-        slice_of(platform, window_center=-800),
-        slice_of(platform, window_width=300),
-        slice_of(platform, normal={"x": 1, "y": 0, "z": 0}),
+        slice_of(platform, **own),
+        slice_of(platform, 1, **own),
+        slice_of(platform, **{**own, "window_center": -801.25}),
+        slice_of(platform, **{**own, "window_width": 299}),
+        slice_of(platform, **own, normal={"x": 1, "y": 0, "z": 0}),
     ]
     sent = [click(app, platform, one, **middle(platform, one)) for one in wanted]
     assert [answer.status_code for answer in sent] == [200] * len(wanted), [s.text for s in sent]

@@ -199,6 +199,7 @@ def test_page_lists_experiments(
         running.stop()
 
 
+@pytest.mark.long
 def test_page_comes_without_trained_models_if_they_cannot_be_listed(
     app_environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -219,6 +220,7 @@ def test_page_comes_without_trained_models_if_they_cannot_be_listed(
         running.stop()
 
 
+@pytest.mark.long
 def test_quick_deploy(app_environment: dict[str, str], app: RunningApp, tmp_path: Path) -> None:
     """Contract 1.8: served beside the caller's own work; the folder of models is not emptied."""
     kept = tmp_path / "models" / "kept.pt"
@@ -262,6 +264,7 @@ def test_command_line_takes_a_local_file_and_finds_the_device(
         running.stop()
 
 
+@pytest.mark.long
 def test_command_line_says_what_is_wrong(app_environment: dict[str, str], tmp_path: Path) -> None:
     environment = bare(app_environment, tmp_path) | {"PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, str(REPOSITORY / "serve" / "main.py"), "deploy", "--model"]

@@ -44,6 +44,9 @@ CASES = {
     "scene": Case("scene", LOOSE),
     "photograph": Case("photograph", LOOSE),
     "crops": Case("scene", replace(LOOSE, crop_n_layers=1, points_per_side=9)),
+    "refined": Case("scene", replace(LOOSE, points_per_side=8, use_m2m=True)),
+}
+LONG_CASES = {
     "two layers of crops": Case(
         "photograph",
         replace(
@@ -56,9 +59,6 @@ CASES = {
             crop_nms_thresh=0.6,
         ),
     ),
-    "refined": Case("scene", replace(LOOSE, points_per_side=8, use_m2m=True)),
-}
-LONG_CASES = {
     "32 points": Case("scene", replace(LOOSE, points_per_side=32)),
     "32 points, photograph": Case("photograph", replace(LOOSE, points_per_side=32)),
     "crops as they come": Case("photograph", replace(LOOSE, points_per_side=32, crop_n_layers=1)),

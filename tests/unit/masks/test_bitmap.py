@@ -122,6 +122,7 @@ def test_as_many_pixels_as_are_allowed_are_read_in_the_widest_form():
     assert decode_bitmap(base64.b64encode(packed).decode(), max_pixels=100 * 100).all()
 
 
+@pytest.mark.long
 def test_a_mask_of_very_many_pixels_survives(monkeypatch):
     mask = np.ones((13_500, 13_500), bool)
     _, data = encode_bitmap(mask)
