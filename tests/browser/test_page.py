@@ -194,6 +194,7 @@ def test_an_error_is_said_in_words_with_its_request(
     expect(notice).to_be_hidden()
 
 
+@pytest.mark.long
 def test_an_absent_app_is_said(page: Page, labeler: Labeler, media: Path, tmp_path: Path) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
     with workspace_process(tmp_path, media, nowhere, free_port()) as url:

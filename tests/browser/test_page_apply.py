@@ -143,6 +143,7 @@ def test_nothing_found_a_refusal_and_a_lost_model_are_said(
     expect(notice).to_be_hidden()
 
 
+@pytest.mark.long
 def test_a_request_is_cancelled(served: Demo, page: Page, labeler: Labeler, panel: Locator) -> None:
     page.route(APPLY, lambda route: None)  # never answered
     panel.get_by_role("button", name="Apply to the picture").click()

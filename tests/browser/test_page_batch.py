@@ -365,6 +365,7 @@ def test_an_error_of_the_whole_request_loses_nothing(
     assert first["positive"] == pairs(boxes[0][1].inside)
 
 
+@pytest.mark.long
 def test_saving_that_breaks_in_the_middle_is_told_exactly(
     served: Demo, page: Page, labeler: Labeler, grid: Grid, boxes: list[tuple[int, Target]]
 ) -> None:
@@ -530,6 +531,7 @@ def _seen(grid: Grid, spots: list[tuple[int, int]]) -> list[list[int]]:
     return list(found)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_everything_has_a_name(
     served: Demo, page: Page, labeler: Labeler, grid: Grid,

@@ -261,6 +261,7 @@ def test_a_failed_request_leaves_the_boxes(
     assert {one["geometryType"] for one in served.get(_on(served))} == {"bitmap"}
 
 
+@pytest.mark.long
 def test_on_a_frame_the_figure_stays_with_its_object(
     served: Demo, page: Page, labeler: Labeler, clip: Clip
 ) -> None:

@@ -116,6 +116,7 @@ def test_a_figure_on_a_frame_is_edited(
     assert (changed["id"], changed["objectId"]) == (saved["id"], saved["objectId"])
 
 
+@pytest.mark.long
 def test_a_forgotten_edit_is_said_and_started_again(
     served: Demo, page: Page, labeler: Labeler, clip: Clip
 ) -> None:

@@ -212,6 +212,7 @@ def test_a_stop_that_is_not_heard_is_said(
         expect(run(page, "stopped")).to_have_count(1)
 
 
+@pytest.mark.long
 def test_losses_and_refusals_are_said(
     served: Demo, page: Page, labeler: Labeler, film: dict[str, Any], leaving: Clip
 ) -> None:

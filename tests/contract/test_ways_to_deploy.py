@@ -162,6 +162,7 @@ def test_api_nn_deploys_by_name_and_by_path(
     assert shown == "my shapes: best.pt"
 
 
+@pytest.mark.long
 def test_page_lists_experiments(
     platform: Platform, app_environment: dict[str, str], team_files: Path, tmp_path: Path
 ) -> None:
@@ -246,6 +247,7 @@ def test_quick_deploy(app_environment: dict[str, str], app: RunningApp, tmp_path
     assert kept.read_text() == "weights"
 
 
+@pytest.mark.long
 def test_command_line_takes_a_local_file_and_finds_the_device(
     app_environment: dict[str, str], tmp_path: Path
 ) -> None:

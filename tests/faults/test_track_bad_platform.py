@@ -53,6 +53,7 @@ def test_every_figure_of_100_frames_is_stored_once_or_it_is_said_how_far(day: Da
     track_on_a_bad_day(day, None, seed=1, places=(1, 2))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("routes", [name for name in ROUTES if name != "all"])
 def test_it_is_so_when_one_route_fails_more_often(day: Day, routes: str) -> None:
     track_on_a_bad_day(day, ROUTES[routes], seed=1, share=0.4, frames=12, places=(1,))

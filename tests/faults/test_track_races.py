@@ -15,6 +15,7 @@ def on_frame(day: Day, frame: int) -> list[dict[str, Any]]:
     return [one for one in day.figures() if one["meta"]["frame"] == frame]
 
 
+@pytest.mark.long
 def test_two_jobs_of_the_same_objects_at_once(day: Day) -> None:
     ids = day.draw(0, (0,))
     for turn in range(10):
@@ -33,7 +34,9 @@ def test_two_jobs_of_the_same_objects_at_once(day: Day) -> None:
         assert len(day.figures()) == 3, turn
 
 
-@pytest.mark.parametrize("way", ["hang", "stored_then_broken"])
+@pytest.mark.parametrize(
+    "way", [pytest.param("hang", marks=pytest.mark.long), "stored_then_broken"]
+)
 def test_a_job_is_superseded_while_its_upload_fails(day: Day, way: str) -> None:
     ids = day.draw(0, (0,))
     old = day.track(0, 12, ids)

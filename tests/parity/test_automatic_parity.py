@@ -42,11 +42,11 @@ class Case:
 
 CASES = {
     "scene": Case("scene", LOOSE),
-    "photograph": Case("photograph", LOOSE),
     "crops": Case("scene", replace(LOOSE, crop_n_layers=1, points_per_side=9)),
     "refined": Case("scene", replace(LOOSE, points_per_side=8, use_m2m=True)),
 }
 LONG_CASES = {
+    "photograph": Case("photograph", LOOSE),
     "two layers of crops": Case(
         "photograph",
         replace(

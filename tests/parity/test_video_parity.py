@@ -46,6 +46,7 @@ def test_nano_on_a_drawn_clip(kind, count, reverse):
     check_kind(nano(), drawn_clip(FRAMES), kind, count, reverse)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "reverse"), [("mask", False), ("box", True)], ids=str)
 def test_nano_on_a_photographed_clip(kind, reverse):
     check_kind(nano(), photographed_clip(FRAMES), kind, 2, reverse)

@@ -44,8 +44,8 @@ def closeness(mine: Found, kept: dict[int, TrackedMask], name: int) -> tuple[flo
     ("clip", "name", "measured"),
     [
         (drawn_clip, 2, 0.88),
-        (photographed_clip, 1, 0.988),
-        (photographed_clip, 2, 0.747),
+        pytest.param(photographed_clip, 1, 0.988, marks=pytest.mark.long),
+        pytest.param(photographed_clip, 2, 0.747, marks=pytest.mark.long),
     ],
     ids=["drawn 2", "photographed 1", "photographed 2"],
 )
