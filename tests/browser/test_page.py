@@ -94,6 +94,7 @@ def test_the_request_is_the_contracts(
     assert box["context"]["positive"] == box["context"]["negative"] == []
 
 
+@pytest.mark.long
 def test_alt_click_removes_a_click(
     served: Demo, page: Page, labeler: Labeler, target: Target
 ) -> None:
@@ -120,6 +121,7 @@ def test_a_corner_changes_the_box(
     labeler.expect_state("mask")
 
 
+@pytest.mark.long
 def test_escape_and_the_cross_drop(
     served: Demo, page: Page, labeler: Labeler, target: Target
 ) -> None:
@@ -136,6 +138,7 @@ def test_escape_and_the_cross_drop(
     labeler.expect_figures(0)
 
 
+@pytest.mark.long
 def test_a_click_outside_the_box_is_refused_in_words(
     served: Demo, page: Page, labeler: Labeler, target: Target
 ) -> None:

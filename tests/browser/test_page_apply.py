@@ -195,6 +195,7 @@ def test_undo_while_it_is_saved(
         expect(page.locator("li.figure")).not_to_have_count(1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stored", [False, True], ids=["lost before", "lost after it was stored"])
 def test_what_could_not_be_saved_is_kept_and_saved_once(
     served: Demo, page: Page, labeler: Labeler, panel: Locator, stored: bool

@@ -95,6 +95,7 @@ def test_an_edit_is_undone_to_its_beginning(
     labeler.expect_figures(1)
 
 
+@pytest.mark.long
 def test_a_figure_on_a_frame_is_edited(
     served: Demo, page: Page, labeler: Labeler, clip: Clip
 ) -> None:

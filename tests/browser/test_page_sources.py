@@ -74,6 +74,7 @@ def test_a_frame_is_clicked_and_saved(
     assert _overlap(figure, on_frame) > 0.6
 
 
+@pytest.mark.long
 def test_a_click_waits_for_the_right_frame(
     served: Demo, page: Page, labeler: Labeler, on_frame: Target
 ) -> None:

@@ -129,6 +129,7 @@ def test_stop(
     expect_bars(page, (START, START, True), (START + 1, START + len(places) - 1, False))
 
 
+@pytest.mark.long
 def test_backward_and_both_ways(
     page: Page, labeler: Labeler, film: dict[str, Any], clip: Clip, served: Demo
 ) -> None:

@@ -109,6 +109,7 @@ def test_leaving_with_unsaved_work_asks(
     assert asked == ["beforeunload"]
 
 
+@pytest.mark.long
 def test_what_was_dropped_comes_back(
     served: Demo, page: Page, labeler: Labeler, target: Target
 ) -> None:
@@ -196,6 +197,7 @@ def test_what_is_saved_is_not_called_unsaved(
     labeler.expect_state("mask")
 
 
+@pytest.mark.long
 def test_undoing_a_deletion_says_what_goes_wrong(
     served: Demo, page: Page, labeler: Labeler, target: Target
 ) -> None:
@@ -237,6 +239,7 @@ def test_space_presses_the_button_in_focus(
     labeler.expect_figures(1)
 
 
+@pytest.mark.long
 def test_a_drag_inside_the_box_is_no_click(
     served: Demo, page: Page, labeler: Labeler, target: Target
 ) -> None:

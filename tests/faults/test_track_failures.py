@@ -222,6 +222,7 @@ def test_a_killed_process_is_reported_at_the_next_start(
     assert 1 <= named <= stored
 
 
+@pytest.mark.long
 def test_an_app_that_is_stopped_ends_although_the_platform_hangs(
     quick_app: RunningApp, make_day: Callable[[RunningApp], Day]
 ) -> None:

@@ -83,7 +83,11 @@ def test_a_tiny_on_longer_clips(kind, reverse):
     check_kind(loud_tiny(), drawn_clip(24), kind, 3, reverse)
 
 
-@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "backward"])
+@pytest.mark.parametrize(
+    "reverse",
+    [False, pytest.param(True, marks=pytest.mark.long)],
+    ids=["forward", "backward"],
+)
 def test_an_object_that_joins_later_is_tracked_as_if_it_had_been_alone(reverse):
     model, clip = nano(), drawn_clip(FRAMES)
     every = frames_from(FRAMES - 1 if reverse else 0, FRAMES - 1, reverse)
