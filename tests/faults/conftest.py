@@ -14,16 +14,13 @@ import uvicorn
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "contract"))
 
-from hard_day import Day, draw_long_clip
+from hard_day import MOST_JOBS, PATIENCE_S, TIMEOUT_S, Day, draw_long_clip
 from live import OWNER_TOKEN, RunningApp, free_port
 from pictures import write_film
 
 from sam2_serving.workspace.context import Workspace
 from sam2_serving.workspace.server import create_workspace
 from sam2_serving.workspace.settings import WorkspaceSettings
-
-TIMEOUT_S, PATIENCE_S = 0.7, 4.0
-MOST_JOBS = 3
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,9 @@ from timeline import KINDS, geometry_of, mask_of
 from sam2_serving.scenes import Clip, draw_clip
 from sam2_serving.workspace.context import Workspace
 
+# Settings of the app: there are two modules called conftest, so they stand here.
+TIMEOUT_S, PATIENCE_S = 0.7, 4.0
+MOST_JOBS = 3
 FRAMES = 101
 SIZE = (160, 120)
 """That of the contract tests' clip, whose helpers draw on it."""

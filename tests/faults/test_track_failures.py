@@ -9,11 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
-from hard_day import FRAMES, Day, error_of, is_final, is_last, safe_frame
+from hard_day import FRAMES, PATIENCE_S, TIMEOUT_S, Day, error_of, is_final, is_last, safe_frame
 from live import RunningApp
 from test_deploying import deploy
-
-from conftest import PATIENCE_S, TIMEOUT_S
 
 QUICK_PATIENCE_S = 1.0
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hard_day import FRAMES, Day
+from hard_day import FRAMES, MOST_JOBS, Day
 
-from conftest import MOST_JOBS
 from sam2_serving.app.reporting import MediaNotFound
 from sam2_serving.app.tracking import jobs as track_jobs
 from sam2_serving.app.tracking.jobs import RunningJob, TrackJobs
