@@ -34,6 +34,18 @@ def geometry_of(mask: np.ndarray, kind: str) -> dict[str, Any]:
     return {"points": {"exterior": outline.reshape(-1, 2).tolist(), "interior": []}}
 
 
+def separate_cells(figures: list[dict[str, Any]]) -> set[tuple[int, int]]:
+    """(frame, object) of figures; several on one cell must be parts that lie beside each other."""
+    found: dict[tuple[int, int], np.ndarray] = {}
+    for one in figures:
+        cell = (one["meta"]["frame"], one["objectId"])
+        mask = mask_of(one["geometryType"], one["geometry"])
+        before = found.setdefault(cell, np.zeros_like(mask))
+        assert not (before & mask).any(), f"{cell} has an object twice"
+        before |= mask
+    return set(found)
+
+
 def mask_of(kind: str, geometry: dict[str, Any]) -> np.ndarray:
     mask = np.zeros(CLIP.masks.shape[2:], np.uint8)
     if kind == "bitmap":
@@ -120,14 +132,7 @@ class Timeline:
 
     def cells(self) -> list[tuple[int, int]]:
         """(frame, object) of all figures. Of a polygon's parts, each lies beside the others."""
-        found: dict[tuple[int, int], np.ndarray] = {}
-        for one in self.figures():
-            cell = (one["meta"]["frame"], one["objectId"])
-            mask = mask_of(one["geometryType"], one["geometry"])
-            before = found.setdefault(cell, np.zeros_like(mask))
-            assert not (before & mask).any(), f"{cell} has an object twice"
-            before |= mask
-        return sorted(found)
+        return sorted(separate_cells(self.figures()))
 
     def context(self, frame: int, frames: int, **extra: Any) -> dict[str, Any]:
         return {

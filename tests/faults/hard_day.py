@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 import supervisely as sly
 from live import OWNER_TOKEN, RunningApp
-from timeline import KINDS, geometry_of, mask_of
+from timeline import KINDS, geometry_of, separate_cells
 
 from sam2_serving.scenes import Clip, draw_clip
 from sam2_serving.workspace.context import Workspace
@@ -124,14 +124,7 @@ class Day:
 
     def cells(self) -> set[Cell]:
         """What has a figure; several on one cell must be parts that lie beside each other."""
-        found: dict[Cell, np.ndarray] = {}
-        for one in self.figures():
-            cell = (one["meta"]["frame"], one["objectId"])
-            mask = mask_of(one["geometryType"], one["geometry"])
-            before = found.setdefault(cell, np.zeros_like(mask))
-            assert not (before & mask).any(), f"{cell} has an object twice"
-            before |= mask
-        return set(found)
+        return separate_cells(self.figures())
 
     # The app
 
