@@ -21,29 +21,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
-from serving_live import serve
+from serving_live import serve, time_decodes
 
-from sam2_serving.engine import Engine
 from sam2_serving.scenes import draw_scene
 
 SIZES = {"scene 640 x 480": (640, 480), "scene 1920 x 1080": (1920, 1080)}
 LARGE = {"scene 6000 x 4000": (6000, 4000)}
 WARM_UP = 5
-
-
-def time_decodes(engine: Engine) -> list[float]:
-    """Return a list that gets the seconds of each decode."""
-    taken: list[float] = []
-    decode = engine._decode
-
-    def timed(*arguments: Any) -> Any:
-        begun = time.perf_counter()
-        answer = decode(*arguments)
-        taken.append(time.perf_counter() - begun)
-        return answer
-
-    engine._decode = timed  # type: ignore[method-assign]
-    return taken
 
 
 def measure(
