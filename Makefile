@@ -14,7 +14,7 @@ FOLDER   ?=
 WORKERS  ?= 2
 export SAM2_BUILD_CUDA := 0
 
-.PHONY: help demo serve test test-long lint nano constraints clean
+.PHONY: help demo serve test test-long lint bench nano constraints clean
 
 help:
 	@echo "make demo       workspace and app on this machine; PORT=$(PORT) APP_PORT=$(APP_PORT) MODEL=$(MODEL) DEVICE=$(DEVICE) FOLDER=..."
@@ -22,6 +22,7 @@ help:
 	@echo "make test       lint, types, layer arrows and all tests that take minutes at most"
 	@echo "make test-long  the rest: more prompts, corners of the page, other Pythons"
 	@echo "make lint       ruff, mypy, import-linter"
+	@echo "make bench      measure and rewrite the tables of docs/performance.md (half an hour, quiet machine)"
 	@echo "make nano       train the embedded checkpoint anew (hours)"
 
 demo: $(READY)
@@ -41,6 +42,9 @@ lint: $(READY)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(READY)
+	$(BIN)/python benchmarks/run_all.py --device $(if $(filter auto,$(DEVICE)),cpu,$(DEVICE))
 
 nano: $(READY)
 	PYTHONPATH=tools $(BIN)/python -m train_nano --threads 1 --minutes 20 21 15
