@@ -2,6 +2,7 @@
 
 from sam2_serving.engine.cancel import CancelToken
 from sam2_serving.engine.doubts import Doubt, DoubtRules
+from sam2_serving.engine.embedding_files import DiskTier
 from sam2_serving.engine.embeddings import ImageKey
 from sam2_serving.engine.engine import Engine, EngineStats, ImageSource, Segmentation
 from sam2_serving.engine.errors import Busy, Cancelled, EngineClosed
@@ -20,6 +21,7 @@ __all__ = [
     "Busy",
     "CancelToken",
     "Cancelled",
+    "DiskTier",
     "Doubt",
     "DoubtRules",
     "Engine",

@@ -8,12 +8,16 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 
 from sam2_serving.engine.cancel import CancelToken
 from sam2_serving.engine.errors import Busy, EngineClosed
 from sam2_serving.model import ImageEmbedding
+
+if TYPE_CHECKING:
+    from sam2_serving.engine.embedding_files import EmbeddingFiles
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class ImageKey:
         id: the platform's name for it.
         version: content hash or time of the last change.
         window: intensity window that made the pixels, for volumes.
+        by_content: the version is a hash of the content, so that the pixels never change.
     """
 
     kind: str
@@ -33,6 +38,7 @@ class ImageKey:
     id: str
     version: str = ""
     window: str = ""
+    by_content: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class Tier:
 
 @dataclass
 class StoreCounters:
-    """What the store did since it was made."""
+    """What the store did since it was made; hits, misses and files read are all requests."""
 
     hits: int = 0
     misses: int = 0
@@ -98,13 +104,19 @@ class _Shelf:
 class EmbeddingStore:
     """Embeddings in one or two tiers: what falls out of the first is kept in the second.
 
+    Behind them may be files, which get every embedding and outlive the process.
+
     Requests that come while an embedding is being made wait for it (single flight). If that
     attempt fails, the next of them makes its own, with its own rights: a failure is told to
     nobody else, unless it is the engine's own (`Busy`, `EngineClosed`). Thread-safe.
     """
 
     def __init__(
-        self, device: Tier, host: Tier | None = None, transfer: Transfer = lambda copy: copy()
+        self,
+        device: Tier,
+        host: Tier | None = None,
+        transfer: Transfer = lambda copy: copy(),
+        files: EmbeddingFiles | None = None,
     ) -> None:
         """Make an empty store.
 
@@ -112,10 +124,12 @@ class EmbeddingStore:
             device: where embeddings are used.
             host: where those are kept that no longer fit there.
             transfer: runs a copy from one to the other; it is never called under the lock.
+            files: where embeddings are kept on disk; closed with the store.
         """
         self._device = _Shelf(device)
         self._host = None if host is None else _Shelf(host)
         self._transfer = transfer
+        self._files = files
         self._lock = threading.Lock()
         self._in_flight: dict[EmbeddingKey, Future[ImageEmbedding]] = {}
         self._closed = False
@@ -145,6 +159,14 @@ class EmbeddingStore:
             EngineClosed: `close` was called.
             concurrent.futures.CancelledError: `cancel` was used while another made it.
         """
+        embedding = self._find_or_make(key, make, cancel)
+        if self._files is not None:
+            self._files.offer(key, embedding)
+        return embedding
+
+    def _find_or_make(
+        self, key: EmbeddingKey, make: Callable[[], ImageEmbedding], cancel: CancelToken | None
+    ) -> ImageEmbedding:
         while True:
             with self._lock:
                 if self._closed:
@@ -158,14 +180,13 @@ class EmbeddingStore:
                     own = self._in_flight[key] = Future()
                     host_copy = self._host.take(key) if self._host else None
                     self._counters.hits += host_copy is not None
-                    self._counters.misses += host_copy is None
                     break
             landed = _wait(flight, cancel)
             if landed is not None:
                 return landed
         if host_copy is not None:
             return self._fly(key, lambda: self._lift(host_copy), own)
-        return self._fly(key, lambda: self._count(make()), own)
+        return self._fly(key, lambda: self._read(key) or self._count(make), own)
 
     def close(self) -> None:
         """Forget everything and keep nothing from now on; those who wait get `EngineClosed`."""
@@ -175,6 +196,8 @@ class EmbeddingStore:
             for shelf in filter(None, (self._device, self._host)):
                 shelf.entries.clear()
                 shelf.bytes = 0
+        if self._files is not None:
+            self._files.close()
         for flight in flights:
             _land(flight, EngineClosed("The model was stopped."))
 
@@ -202,7 +225,15 @@ class EmbeddingStore:
             self._sink(lower_key, falling)
         return embedding
 
-    def _count(self, embedding: ImageEmbedding) -> ImageEmbedding:
+    def _read(self, key: EmbeddingKey) -> ImageEmbedding | None:
+        kept = None if self._files is None else self._files.read(key)
+        on_cpu = self._device.tier.device.type == "cpu"
+        return kept if kept is None or on_cpu else self._lift(kept)
+
+    def _count(self, make: Callable[[], ImageEmbedding]) -> ImageEmbedding:
+        with self._lock:
+            self._counters.misses += 1
+        embedding = make()
         with self._lock:
             self._counters.made += 1
         return embedding

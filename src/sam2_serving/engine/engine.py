@@ -16,6 +16,8 @@ import torch
 
 from sam2_serving.engine.automatic import AutomaticJob
 from sam2_serving.engine.cancel import CancelToken
+from sam2_serving.engine.embedding_files import DiskTier, EmbeddingFiles, FileCounters
+from sam2_serving.engine.embedding_format import origin_of
 from sam2_serving.engine.embeddings import (
     EmbeddingKey,
     EmbeddingStore,
@@ -76,11 +78,12 @@ class Segmentation:
 
 @dataclass(frozen=True)
 class EngineStats:
-    """What the engine holds and did."""
+    """What the engine holds and did; `files` is None if embeddings are not kept on disk."""
 
     store_bytes: int
     store: StoreCounters
     waiting: dict[Priority, int]
+    files: FileCounters | None = None
 
 
 class Engine:
@@ -96,6 +99,7 @@ class Engine:
         *,
         store_bytes: int,
         host_store_bytes: int = 0,
+        disk: DiskTier | None = None,
         held_bytes: int = 64 * 2**20,
         queue_limit: int = 256,
     ) -> None:
@@ -105,6 +109,7 @@ class Engine:
             model: from now on used by this engine only.
             store_bytes: budget of the embeddings on the device.
             host_store_bytes: budget of those that no longer fit there; of no use on a CPU.
+            disk: where embeddings are kept that outlive the engine; costs one encode now.
             held_bytes: budget of what ended tracking jobs leave for the next ones.
             queue_limit: units of work that may wait.
         """
@@ -112,10 +117,12 @@ class Engine:
         self._model: SegmentationModel | None = model
         self._scheduler = Scheduler(queue_limit)
         on_cpu = model.device.type == "cpu"
+        self._files = None if disk is None else self._open_files(disk, model)
         self._store = EmbeddingStore(
             Tier(model.device, store_bytes),
             None if on_cpu else Tier(torch.device("cpu"), host_store_bytes),
             transfer=lambda copy: self._scheduler.run(Priority.CLICK_ENCODE, copy),
+            files=self._files,
         )
         self._first_passes = FirstPasses()
         self._held_states = HeldStates(held_bytes)
@@ -264,7 +271,8 @@ class Engine:
 
     def stats(self) -> EngineStats:
         """Return what the engine holds and did."""
-        return EngineStats(self._store.nbytes, self._store.counters, self._scheduler.depth())
+        files = None if self._files is None else self._files.counters
+        return EngineStats(self._store.nbytes, self._store.counters, self._scheduler.depth(), files)
 
     def close(self) -> None:
         """Stop: what waits fails with `EngineClosed`, the device's memory is given back."""
@@ -288,6 +296,17 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         """Close."""
         self.close()
+
+    def _open_files(self, disk: DiskTier, model: SegmentationModel) -> EmbeddingFiles:
+        scheduler = self._scheduler
+
+        def from_gpu(embedding: ImageEmbedding) -> ImageEmbedding:
+            return scheduler.run(Priority.PREFETCH, embedding.on_cpu)
+
+        origin = origin_of(model)
+        if model.device.type == "cpu":
+            return EmbeddingFiles(disk, origin)
+        return EmbeddingFiles(disk, origin, from_gpu)
 
     def _key(self, image: ImageKey) -> EmbeddingKey:
         model = self._open_model()

@@ -59,6 +59,11 @@ class ImageEmbedding:
         """Bytes that the tensors hold."""
         return sum(tensor.nbytes for tensor in (self.features, *self.high_res))
 
+    def on_cpu(self) -> ImageEmbedding:
+        """Return a copy in plain host memory, to be written to a file."""
+        high_res = (self.high_res[0].cpu(), self.high_res[1].cpu())
+        return ImageEmbedding(self.features.cpu(), high_res, self.image_size)
+
     def to(self, device: torch.device) -> ImageEmbedding:
         """Return a copy on `device`; host copies are pinned where a GPU can use that."""
         pin = device.type == "cpu" and self.features.is_cuda
