@@ -9,6 +9,10 @@ class Busy(Exception):
         super().__init__(f"Too much work is waiting; try again in {self.retry_after_s:.0f} s.")
 
 
+class ClientBusy(Busy):
+    """Too much work of this one client is waiting; others are served."""
+
+
 class Cancelled(Exception):
     """The work was cancelled before it was done."""
 

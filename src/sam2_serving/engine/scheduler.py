@@ -3,6 +3,9 @@
 A unit of work is a short call (see the table of priorities). What waits grows older: a job is
 passed over at most `MAX_PASSED_OVER` times, so that a stream of clicks cannot starve it. Never do
 two units that overtook a click run one after the other, so that a click waits for one at most.
+Of one priority, clients are served in turn, so that one who asks much keeps nobody waiting; and one
+client may have only so many units waiting. An encode ahead of time never waits beside anything
+else: it is dropped when something comes, or if something is there.
 """
 
 from __future__ import annotations
@@ -16,13 +19,15 @@ from typing import Any, TypeVar
 
 from sam2_serving.engine.cancel import CancelToken
 from sam2_serving.engine.costs import UnitCosts
-from sam2_serving.engine.errors import Busy, EngineClosed
+from sam2_serving.engine.errors import Busy, ClientBusy, EngineClosed
 
 T = TypeVar("T")
 
 MAX_PASSED_OVER = 9
 """A job's next unit runs at the latest as the tenth, if at most ten jobs wait; if more do, every
 other unit is one of theirs."""
+TURNS_REMEMBERED = 1024
+"""Clients of whom it is known when they were last served; then those who wait for nothing go."""
 
 
 class Priority(IntEnum):
@@ -37,7 +42,7 @@ class Priority(IntEnum):
     AUTOMATIC = 4
     """One batch of points of an automatic-mask job."""
     PREFETCH = 5
-    """Nobody waits: never grows older, dropped first when the queue is full."""
+    """Nobody waits: dropped the instant anything else does."""
 
 
 @dataclass(eq=False)
@@ -45,8 +50,13 @@ class _Unit:
     priority: Priority
     call: Callable[[], Any]
     job: Hashable
+    client: str = ""
     future: Future[Any] = field(default_factory=Future)
     passed_over: int = 0
+
+    @property
+    def of_long_job(self) -> bool:
+        return self.priority in (Priority.TRACK, Priority.AUTOMATIC)
 
 
 class Scheduler:
@@ -55,13 +65,34 @@ class Scheduler:
     Thread-safe. The worker is the only thread that may touch the model.
     """
 
-    def __init__(self, queue_limit: int = 256) -> None:
+    def __init__(
+        self,
+        queue_limit: int = 256,
+        client_limit: int | None = None,
+        on_arrival: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Start the worker.
+
+        Args:
+            queue_limit: units that may wait.
+            client_limit: units that may wait for one client, those of its long jobs counted apart;
+                default: as many as may wait at all.
+            on_arrival: called after anything but a prefetch was queued, on the thread of the one
+                who queued it.
+        """
         self.costs = UnitCosts()
         self._queue_limit = queue_limit
+        self._client_limit = queue_limit if client_limit is None else client_limit
+        self._on_arrival = on_arrival
         self._waiting: list[_Unit] = []
+        self._turns: dict[tuple[Priority, str], int] = {}
+        self._served = 0
+        self._at_work = False
         self._overtook = False
         self._closed = False
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)
+        self._idle = threading.Condition(lock)
         self._thread = threading.Thread(target=self._work, name="device-owner", daemon=True)
         self._thread.start()
 
@@ -71,30 +102,43 @@ class Scheduler:
         call: Callable[[], T],
         cancel: CancelToken | None = None,
         job: Hashable = None,
+        client: str = "",
     ) -> Future[T]:
-        """Queue a unit of work.
+        """Queue a unit of work. The future of a prefetch that is dropped at once is cancelled.
 
         Args:
             priority: its place.
             call: runs on the device thread.
             cancel: drops the unit if it still waits when the token is cancelled.
             job: units of one job run in order and grow older together; default: a job of its own.
+            client: who asks; of equal priority, clients are served in turn.
 
         Raises:
-            Busy: as many units wait as may, and none of them is a prefetch to drop.
+            Busy: as many units wait as may.
+            ClientBusy: as many units of this client wait as may.
             EngineClosed: `close` was called.
         """
-        unit = _Unit(priority, call, job if job is not None else object())
+        unit = _Unit(priority, call, job if job is not None else object(), client)
         with self._changed:
             if self._closed:
                 raise EngineClosed("The model was stopped.")
-            dropped = self._make_room(priority)
+            self._check_room(unit)
             self._waiting.append(unit)
+            dropped = self._clear()
             self._changed.notify()
         _drop(dropped)
         if cancel is not None:
             cancel.watch(unit.future)
+        if priority is not Priority.PREFETCH:
+            self._on_arrival()
         return unit.future
+
+    def hurry(self, future: Future[Any], priority: Priority, client: str) -> None:
+        """Move a unit forward if it still waits: someone needs it sooner than the one who asked."""
+        with self._changed:
+            for unit in self._waiting:
+                if unit.future is future and priority < unit.priority:
+                    unit.priority, unit.client = priority, client
 
     def run(
         self,
@@ -102,13 +146,19 @@ class Scheduler:
         call: Callable[[], T],
         cancel: CancelToken | None = None,
         job: Hashable = None,
+        client: str = "",
     ) -> T:
         """Queue a unit and wait for its result; raises what `submit` and `call` raise.
 
         Raises:
-            concurrent.futures.CancelledError: cancelled, or dropped to make room.
+            concurrent.futures.CancelledError: cancelled, or a prefetch that was dropped.
         """
-        return self.submit(priority, call, cancel, job).result()
+        return self.submit(priority, call, cancel, job, client).result()
+
+    def wait_until_idle(self, timeout_s: float) -> bool:
+        """Wait until no unit waits or runs; tell whether that came true in time."""
+        with self._idle:
+            return self._idle.wait_for(lambda: not (self._waiting or self._at_work), timeout_s)
 
     def depth(self) -> dict[Priority, int]:
         """Return how many units wait, by priority."""
@@ -128,27 +178,50 @@ class Scheduler:
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
-    def _make_room(self, priority: Priority) -> list[_Unit]:
-        """Take out what was cancelled and, if need be, the youngest prefetch; holds the lock."""
-        if len(self._waiting) < self._queue_limit:
-            return []
-        dropped = [unit for unit in self._waiting if unit.future.cancelled()]
-        if not dropped and priority is not Priority.PREFETCH:
-            dropped = [u for u in self._waiting if u.priority is Priority.PREFETCH][-1:]
-        if not dropped:
-            raise Busy(self.costs.predict_total(unit.priority for unit in self._waiting))
-        self._waiting = [unit for unit in self._waiting if unit not in dropped]
-        return dropped
+    def _check_room(self, unit: _Unit) -> None:
+        """Raise Busy if neither the queue nor the client may have one more; holds the lock."""
+        waiting = [one for one in self._waiting if not one.future.cancelled()]
+        # a prefetch that waits goes when anything else comes
+        goes = unit.priority is not Priority.PREFETCH
+        staying = [one for one in waiting if not (goes and one.priority is Priority.PREFETCH)]
+        if len(staying) >= self._queue_limit:
+            raise Busy(self.costs.predict_total(one.priority for one in staying))
+        own = [
+            one
+            for one in staying
+            if one.client == unit.client and one.of_long_job == unit.of_long_job
+        ]
+        if len(own) >= self._client_limit:
+            raise ClientBusy(self.costs.predict_total(one.priority for one in own))
+
+    def _clear(self) -> list[_Unit]:
+        """Take out every prefetch if anything else waits, and what was cancelled if the queue is
+        full; holds the lock.
+        """
+        full = len(self._waiting) > self._queue_limit
+        wanted = any(unit.priority is not Priority.PREFETCH for unit in self._waiting)
+        gone = [
+            unit
+            for unit in self._waiting
+            if (full and unit.future.cancelled()) or (wanted and unit.priority is Priority.PREFETCH)
+        ]
+        if gone:
+            self._waiting = [unit for unit in self._waiting if unit not in gone]
+        return gone
 
     def _take(self) -> _Unit | None:
         """Wait for the next unit; None when the scheduler is closed."""
         while True:
             with self._changed:
+                self._at_work = False
+                if not self._waiting:
+                    self._idle.notify_all()
                 while not self._waiting and not self._closed:
                     self._changed.wait()
                 if not self._waiting:
                     return None
                 unit = self._pick()
+                self._at_work = True
             # also tells those who wait for a cancelled one that it will not come
             if unit.future.set_running_or_notify_cancel():
                 return unit
@@ -163,7 +236,8 @@ class Scheduler:
         for unit in self._waiting:
             by_job.setdefault(unit.job, unit)
         heads = by_job.values()
-        first = min(heads, key=lambda unit: unit.priority)  # of equals the one that came first
+        # of equals the one whose client was served longest ago, and of its units the first
+        first = min(heads, key=lambda unit: (unit.priority, self._last_turn(unit)))
         behind = [
             unit
             for unit in heads
@@ -173,9 +247,20 @@ class Scheduler:
         self._overtook = overdue is not None
         chosen = overdue or first
         self._waiting.remove(chosen)
+        self._remember_turn(chosen)
         for unit in behind:
             unit.passed_over += unit.priority > chosen.priority
         return chosen
+
+    def _last_turn(self, unit: _Unit) -> int:
+        return self._turns.get((unit.priority, unit.client), 0)
+
+    def _remember_turn(self, unit: _Unit) -> None:
+        self._served += 1
+        self._turns[unit.priority, unit.client] = self._served
+        if len(self._turns) > TURNS_REMEMBERED:
+            waiting = {(one.priority, one.client) for one in self._waiting}
+            self._turns = {who: when for who, when in self._turns.items() if who in waiting}
 
     def _work(self) -> None:
         while (unit := self._take()) is not None:

@@ -11,7 +11,8 @@ from concurrent.futures import CancelledError
 import pytest
 
 from sam2_serving.engine import Busy, CancelToken, EngineClosed, Priority
-from sam2_serving.engine.scheduler import MAX_PASSED_OVER, Scheduler
+from sam2_serving.engine.errors import ClientBusy
+from sam2_serving.engine.scheduler import MAX_PASSED_OVER, TURNS_REMEMBERED, Scheduler
 
 
 @pytest.fixture
@@ -41,13 +42,12 @@ class Gate:
 
 def test_lower_numbers_go_first_and_equals_in_order_of_arrival(scheduler):
     gate, order = Gate(scheduler), []
-    for priority in (Priority.PREFETCH, Priority.TRACK, Priority.CLICK_DECODE, Priority.TRACK):
-        name = (priority, len(order), priority.name)
-        scheduler.submit(priority, lambda name=name: order.append(name[0]))
-    last = scheduler.submit(Priority.PREFETCH, lambda: None)
+    for priority in (Priority.AUTOMATIC, Priority.TRACK, Priority.CLICK_DECODE, Priority.TRACK):
+        scheduler.submit(priority, lambda name=priority: order.append(name))
+    last = scheduler.submit(Priority.AUTOMATIC, lambda: None)
     gate.open()
     last.result(10)
-    assert order == [Priority.CLICK_DECODE, Priority.TRACK, Priority.TRACK, Priority.PREFETCH]
+    assert order == [Priority.CLICK_DECODE, Priority.TRACK, Priority.TRACK, Priority.AUTOMATIC]
 
 
 def order_of_units(scheduler, jobs: list[Priority], clicks: int, units: int = 1) -> list[str]:
@@ -101,14 +101,102 @@ def test_one_job_with_many_units_does_not_crowd_out_another(scheduler):
     assert order.index("track") == MAX_PASSED_OVER
 
 
-def test_prefetch_never_overtakes(scheduler):
-    gate, order = Gate(scheduler), []
-    prefetch = scheduler.submit(Priority.PREFETCH, lambda: order.append("prefetch"))
-    for _ in range(30):
-        scheduler.submit(Priority.CLICK_DECODE, lambda: order.append("click"))
+def test_a_prefetch_is_dropped_the_instant_anything_else_waits(scheduler):
+    gate, ran = Gate(scheduler), []
+    waiting = [scheduler.submit(Priority.PREFETCH, lambda: ran.append(1)) for _ in range(3)]
+    assert not any(future.done() for future in waiting), "what runs is not what waits"
+    track = scheduler.submit(Priority.TRACK, lambda: None)
+    late = scheduler.submit(Priority.PREFETCH, lambda: ran.append(1))
+    assert all(future.cancelled() for future in (*waiting, late))
     gate.open()
-    prefetch.result(10)
-    assert order[-1] == "prefetch"
+    track.result(10)
+    assert not ran
+    assert scheduler.run(Priority.PREFETCH, lambda: "alone") == "alone"
+
+
+def test_a_prefetch_that_somebody_waits_for_is_no_longer_one(scheduler):
+    gate, order = Gate(scheduler), []
+    taken = scheduler.submit(Priority.PREFETCH, lambda: order.append("taken"), client="reader")
+    scheduler.hurry(taken, Priority.CLICK_ENCODE, "clicker")
+    track = scheduler.submit(Priority.TRACK, lambda: order.append("track"))
+    scheduler.hurry(taken, Priority.AUTOMATIC, "reader")
+    assert scheduler.depth()[Priority.CLICK_ENCODE] == 1, "nobody is moved back"
+    gate.open()
+    track.result(10)
+    assert order == ["taken", "track"]
+
+
+def test_who_wants_to_begin_when_it_is_quiet_is_told(scheduler):
+    assert scheduler.wait_until_idle(10)
+    gate = Gate(scheduler)
+    assert not scheduler.wait_until_idle(0.01), "a unit runs"
+    scheduler.submit(Priority.TRACK, gate.future.result)
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        told = threads.submit(scheduler.wait_until_idle, 10)
+        gate.open()
+        assert told.result(10)
+    assert not any(scheduler.depth().values())
+
+
+@pytest.mark.parametrize("priority", [Priority.CLICK_DECODE, Priority.MANY, Priority.TRACK])
+def test_of_one_priority_clients_are_served_in_turn(scheduler, priority):
+    gate, order = Gate(scheduler), []
+    asked = [("a", 20), ("b", 3), ("c", 3)]
+    futures = [
+        scheduler.submit(priority, lambda who=who: order.append(who), client=who)
+        for who, count in asked
+        for _ in range(count)
+    ]
+    gate.open()
+    concurrent.futures.wait(futures, 10)
+    assert order[:9] == ["a", "b", "c"] * 3
+    assert order[9:] == ["a"] * 17
+
+
+def test_who_comes_back_at_once_is_not_always_first(scheduler):
+    """One at a time, but at once again: beside one who has a hundred waiting they take turns."""
+    gate, order = Gate(scheduler), []
+    future = scheduler.submit(Priority.CLICK_DECODE, lambda: order.append("one"), client="one")
+    many = [
+        scheduler.submit(Priority.CLICK_DECODE, lambda: again(), client="many") for _ in range(20)
+    ]
+
+    def again() -> None:
+        order.append("many")
+        scheduler.submit(Priority.CLICK_DECODE, lambda: order.append("one"), client="one")
+
+    gate.open()
+    concurrent.futures.wait([future, *many], 10)
+    assert order[:10] == ["one", "many"] * 5
+
+
+def test_clients_who_were_served_are_not_remembered_for_ever(scheduler):
+    for number in range(TURNS_REMEMBERED + 50):
+        scheduler.run(Priority.CLICK_DECODE, lambda: None, client=str(number))
+    assert len(scheduler._turns) <= TURNS_REMEMBERED
+
+
+def test_a_full_share_is_one_clients_own_trouble():
+    scheduler = Scheduler(queue_limit=40, client_limit=3)
+    gate, token = Gate(scheduler), CancelToken()
+
+    def ask(priority: Priority = Priority.CLICK_DECODE, client: str = "a") -> None:
+        scheduler.submit(priority, lambda: None, token, client=client)
+
+    for _ in range(3):
+        ask()
+    with pytest.raises(ClientBusy) as refused:
+        ask()
+    assert refused.value.retry_after_s >= 1
+    ask(client="b")
+    for _ in range(3):
+        ask(Priority.TRACK)
+    with pytest.raises(ClientBusy):
+        ask(Priority.AUTOMATIC)
+    token.cancel()
+    scheduler.submit(Priority.CLICK_DECODE, lambda: None, client="a")
+    gate.open()
+    scheduler.close()
 
 
 def test_a_full_queue_refuses_and_says_when_to_come_back(scheduler):
@@ -123,15 +211,23 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(scheduler):
     assert scheduler.run(Priority.CLICK_DECODE, lambda: "again") == "again"
 
 
-def test_a_full_queue_drops_prefetches_first_and_the_youngest_of_them(scheduler):
+def test_a_queue_full_of_prefetches_is_no_full_queue(scheduler):
     gate = Gate(scheduler)
-    prefetches = [scheduler.submit(Priority.PREFETCH, lambda: None) for _ in range(40)]
-    click = scheduler.submit(Priority.CLICK_DECODE, lambda: "mask")
-    assert [future.cancelled() for future in prefetches] == [False] * 39 + [True]
+    for _ in range(40):
+        scheduler.submit(Priority.PREFETCH, lambda: None)
     with pytest.raises(Busy):
         scheduler.submit(Priority.PREFETCH, lambda: None)
+    click = scheduler.submit(Priority.CLICK_DECODE, lambda: "mask")
     gate.open()
     assert click.result(10) == "mask"
+
+
+def test_what_was_cancelled_does_not_pile_up(scheduler):
+    gate = Gate(scheduler)
+    for _ in range(200):
+        scheduler.submit(Priority.CLICK_DECODE, lambda: None).cancel()
+    assert len(scheduler._waiting) <= 41
+    gate.open()
 
 
 def test_a_cancelled_unit_costs_nothing_and_leaves_its_place(scheduler):
@@ -229,7 +325,7 @@ def test_those_who_wait_for_many_hear_of_cancelled_ones(scheduler):
 
 def test_what_a_dropped_prefetch_sets_off_is_not_lost(scheduler):
     gate = Gate(scheduler)
-    prefetches = [scheduler.submit(Priority.PREFETCH, lambda: None) for _ in range(40)]
+    prefetches = [scheduler.submit(Priority.PREFETCH, lambda: None) for _ in range(2)]
     chained: list[concurrent.futures.Future] = []
 
     def chain(_: concurrent.futures.Future) -> None:
