@@ -47,9 +47,9 @@ bench: $(READY)
 	$(BIN)/python benchmarks/run_all.py --device $(if $(filter auto,$(DEVICE)),cpu,$(DEVICE))
 
 nano: $(READY)
-	PYTHONPATH=tools $(BIN)/python -m train_nano --threads 1 --minutes 20 21 15
+	PYTHONPATH=tools $(BIN)/python -m train_nano
 	PYTHONPATH=tools $(BIN)/python -m train_nano.export
-	PYTHONPATH=tools:tests $(BIN)/python -m evaluate_nano --card checkpoints/nano/README.md
+	PYTHONPATH=tools:tests:benchmarks $(BIN)/python -m evaluate_nano --card checkpoints/nano/README.md
 
 # torch first, alone: sam2 is built against it, and build isolation would fetch a second torch.
 $(READY): pyproject.toml constraints.txt

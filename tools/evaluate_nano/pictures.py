@@ -1,51 +1,86 @@
-"""A sheet of held-out scenes with the masks that nano gives, to be looked at."""
+"""Sheets of pictures with the masks that nano gives, to be looked at."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
+from evaluate_nano.clicks import box_of, centre_of
 from evaluate_nano.heldout import Image, Mask, Object, scenes
-from evaluate_nano.images import box_of, centre_of
+from sam2_serving.masks import Box
+from sam2_serving.model import Point, Prompts, SegmentationModel, find_all, segment
 
 _COLUMNS = 6
 _COLOURS = ((66, 133, 244), (219, 68, 55), (244, 180, 0), (15, 157, 88), (171, 71, 188))
 
 
-def draw_sheet(predictor: Any, path: Path) -> None:
-    """Write a picture: clicks on easy scenes, boxes on easy and on hard ones.
+def draw_sheet(model: SegmentationModel, path: Path) -> None:
+    """Write a picture: clicks on easy scenes, boxes on easy and on hard ones, everything on both.
 
     Args:
-        predictor: sam2's image predictor over nano.
+        model: the network.
         path: picture to write, .jpg or .png.
     """
     rows = []
     for difficulty, boxed in (("easy", False), ("easy", True), ("hard", True)):
         chosen = [s for s, _ in zip(scenes(difficulty, 1000), range(_COLUMNS), strict=False)]
-        rows.append(np.concatenate([_shown(predictor, scene, boxed) for scene in chosen], axis=1))
+        rows.append(np.concatenate([_shown(model, scene, boxed) for scene in chosen], axis=1))
+    for difficulty in ("easy", "hard"):
+        images = [
+            s[0].image for s, _ in zip(scenes(difficulty, 1000), range(_COLUMNS), strict=False)
+        ]
+        rows.append(np.concatenate([_everything(model, image) for image in images], axis=1))
     cv2.imwrite(str(path), np.concatenate(rows)[..., ::-1])
 
 
-def _shown(predictor: Any, scene: list[Object], boxed: bool) -> Image:
-    predictor.set_image(scene[0].image)
+def draw_answer(model: SegmentationModel, image: Image, prompts: Prompts) -> Image:
+    """An image of any size with the mask for some prompts, and the prompts."""
+    embedding = model.embed(image)
+    picture = image.copy()
+    found = model.to_mask(segment(model, embedding, prompts), embedding.image_size)
+    _tint(picture, found, _COLOURS[0])
+    if prompts.box is not None:
+        _frame(picture, prompts.box, _COLOURS[1])
+    for point in prompts.points:
+        _dot(picture, point)
+    return picture
+
+
+def _shown(model: SegmentationModel, scene: list[Object], boxed: bool) -> Image:
+    embedding = model.embed(scene[0].image)
     picture = scene[0].image.copy()
     for number, thing in enumerate(sorted(scene, key=lambda t: -int(t.mask.sum()))):
         colour = _COLOURS[number % len(_COLOURS)]
+        box, click = box_of(thing.mask), Point(*centre_of(thing.mask))
+        prompts = Prompts(box=box) if boxed else Prompts((click,))
+        _tint(picture, model.to_mask(segment(model, embedding, prompts), (256, 256)), colour)
         if boxed:
-            box = box_of(thing.mask)
-            found, _, _ = predictor.predict(box=np.array(box), multimask_output=False)
-            _tint(picture, found[0] > 0, colour)
-            cv2.rectangle(picture, box[:2], box[2:], colour, 1)
+            _frame(picture, box, colour)
         else:
-            click = centre_of(thing.mask)
-            found, said, _ = predictor.predict(np.array([click]), np.array([1]))
-            _tint(picture, found[int(said.argmax())] > 0, colour)
-            cv2.circle(picture, click, 3, (255, 255, 255), -1)
-            cv2.circle(picture, click, 3, (0, 0, 0), 1)
+            _dot(picture, click)
     return picture
+
+
+def _everything(model: SegmentationModel, image: Image) -> Image:
+    picture = image.copy()
+    found = sorted(find_all(model, image), key=lambda one: -one.area)
+    for number, one in enumerate(found):
+        _tint(picture, one.mask(), _COLOURS[number % len(_COLOURS)])
+    return picture
+
+
+def _frame(picture: Image, box: Box, colour: tuple[int, int, int]) -> None:
+    x0, y0, x1, y1 = (int(side) for side in box)
+    cv2.rectangle(picture, (x0, y0), (x1, y1), colour, 1)
+
+
+def _dot(picture: Image, point: Point) -> None:
+    place = (int(point.x), int(point.y))
+    inner, outer = ((255, 255, 255), (0, 0, 0)) if point.positive else ((0, 0, 0), (255, 255, 255))
+    cv2.circle(picture, place, 3, inner, -1)
+    cv2.circle(picture, place, 3, outer, 1)
 
 
 def _tint(picture: Image, mask: Mask, colour: tuple[int, int, int]) -> None:

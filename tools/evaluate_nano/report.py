@@ -1,136 +1,182 @@
-"""Turns measurements into the tables of the card."""
+"""Turns figures into the tables of the card."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
 
-import numpy as np
+from evaluate_nano.figures import (
+    FindFigures,
+    Mean,
+    PromptFigures,
+    SetFigures,
+    Share,
+    TrackFigures,
+    WayFigures,
+)
+from evaluate_nano.heldout import SIZES
+from evaluate_nano.prompts import WAYS
+from evaluate_nano.speed import Speed
+from evaluate_nano.targets import TARGETS, Target, Verdict, verdicts
 
-from evaluate_nano.images import TOLERANCES, Record
-from evaluate_nano.tracking import Tracks
-
-_SIZES = ("small", "medium", "large")
-Measured = dict[str, tuple[list[Record], Tracks]]
-
-
-def figures(records: list[Record], tracks: Tracks) -> dict[str, Any]:
-    """The figures of one difficulty, as they go into `figures.json`."""
-    result: dict[str, Any] = {"objects": len(records)}
-    for kind in ("click", "click_oracle", "box", "three", "filled_box"):
-        values = [r.ious[kind] for r in records]
-        result[kind] = {"mean": round(float(np.mean(values)), 4), "sd": round(_sd(values), 4)}
-    flood = {t: float(np.mean([r.ious[f"flood_{t}"] for r in records])) for t in TOLERANCES}
-    best = max(flood, key=lambda t: flood[t])
-    result["flood"] = {"mean": round(flood[best], 4), "tolerance": best}
-    said = np.array([pair for r in records for pair in r.said])
-    result["predicted_iou"] = {
-        "mean_error": round(float(np.abs(said[:, 0] - said[:, 1]).mean()), 4),
-        "correlation": round(float(np.corrcoef(said.T)[0, 1]), 4),
-    }
-    kinds = sorted({kind for r in records for kind in r.obeyed})
-    result["obeyed"] = {k: _share(o for r in records for o in r.obeyed.get(k, [])) for k in kinds}
-    result["track"] = {
-        "objects": tracks.objects,
-        "tracked": round(float(np.mean(tracks.tracked)), 4),
-        "copied": round(float(np.mean(tracks.copied)), 4),
-        "absent_recognised": _share(tracks.absent),
-        "found_again": _share(tracks.found_again),
-    }
-    return result
+Table = dict[str, SetFigures]
 
 
-def _sd(values: list[float]) -> float:
-    return float(np.std(values, ddof=1))
+def markdown(table: Table, speed: Speed | None) -> str:
+    """Everything that was measured, as it stands in the card."""
+    parts = [targets(table)]
+    if all(f.prompts for f in table.values()):
+        parts += [_prompts(table), _sizes(table)]
+    if all(f.found for f in table.values()):
+        parts.append(_found(table))
+    if all(f.tracked for f in table.values()):
+        parts.append(_tracked(table))
+    if speed:
+        parts.append(speed.in_words())
+    return "\n\n".join(parts)
 
 
-def _share(values: Iterable[bool]) -> dict[str, float | int]:
-    listed = list(values)
-    return {"share": round(float(np.mean(listed)), 4) if listed else 0.0, "of": len(listed)}
+def targets(table: Table) -> str:
+    """The table of targets: what was needed, what was measured, met or missed."""
+    judged = {(v.target.name, v.difficulty): v for v in verdicts(table)}
+    rows = []
+    for target in TARGETS:
+        cells = [target.name]
+        for difficulty in table:
+            sign = "<=" if target.at_most else ">="
+            verdict = judged.get((target.name, difficulty))
+            cells += [f"{sign} {_number(target, target.limit(difficulty))}", *_judged(verdict)]
+        rows.append(cells)
+    head = ["", *(word for name in table for word in ("needed", f"**{name}**", ""))]
+    return _table(head, rows)
 
 
-def markdown(measured: Measured, speed: tuple[float, float]) -> str:
-    """The tables of the card."""
-    table = {name: figures(*both) for name, both in measured.items()}
-    return "\n\n".join([_main(table), _by_size(measured), _tracking(table), _speed(speed)])
+def _judged(verdict: Verdict | None) -> tuple[str, str]:
+    if verdict is None:
+        return "not measured", ""
+    written = dict.fromkeys(_number(verdict.target, v) for v in verdict.values.values())
+    return " / ".join(written), "met" if verdict.met else "**missed**"
 
 
-def _rows(table: dict[str, dict[str, Any]], rows: list[tuple[str, Callable[[Any], str]]]) -> str:
-    head = ["| | " + " | ".join(table) + " |", "|---|" + "---|" * len(table)]
-    body = [f"| {name} | " + " | ".join(of(f) for f in table.values()) + " |" for name, of in rows]
-    return "\n".join(head + body)
+def _number(target: Target, value: float) -> str:
+    if target.percent:
+        return f"{value * 100:.1f} %".replace(".0 %", " %")
+    return f"{value:.3f}"
 
 
-def _main(table: dict[str, dict[str, Any]]) -> str:
-    def mean(kind: str) -> Callable[[Any], str]:
-        return lambda f: f"{f[kind]['mean']:.3f}"
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
-    def obeyed(kind: str) -> Callable[[Any], str]:
-        def cell(f: Any) -> str:
-            share = f["obeyed"].get(kind, {"share": 0.0, "of": 0})
-            return f"{share['share']:.1%} of {share['of']}"
+
+def _rows(table: Table, rows: list[tuple[str, Callable[[SetFigures], str]]]) -> str:
+    return _table(["", *table], [[name, *(of(f) for f in table.values())] for name, of in rows])
+
+
+def _mean(value: Mean) -> str:
+    return f"{value.mean:.3f}"
+
+
+def _share(value: Share) -> str:
+    return f"{value.share:.1%} of {value.of}".replace("%", " %") if value.of else "none came"
+
+
+def _prompts(table: Table) -> str:
+    def of(read: Callable[[PromptFigures], str]) -> Callable[[SetFigures], str]:
+        return lambda f: read(f.prompts) if f.prompts else ""
+
+    def ways(read: Callable[[WayFigures], str]) -> Callable[[SetFigures], str]:
+        # one figure where all ways agree
+        return of(lambda p: " / ".join(dict.fromkeys(read(p.ways[way]) for way in WAYS)))
+
+    def obeyed(kind: str) -> Callable[[SetFigures], str]:
+        return of(lambda p: " / ".join(_share(p.ways[way].obeyed[kind]) for way in WAYS))
+
+    return _rows(
+        table,
+        [
+            ("objects", of(lambda p: str(p.objects))),
+            ("**box**, mean IoU", ways(lambda w: _mean(w.box))),
+            ("**1 click**, best of three by predicted IoU", ways(lambda w: _mean(w.click))),
+            ("1 click, best of three by true IoU (oracle)", of(lambda p: _mean(p.oracle))),
+            (
+                "**3 clicks** with corrections: single / two_pass / fed back",
+                of(lambda p: " / ".join(_mean(p.ways[way].three) for way in WAYS)),
+            ),
+            ("trivial: box filled", of(lambda p: _mean(p.filled_box))),
+            (
+                "trivial: flood fill from the click",
+                of(lambda p: f"{_mean(p.flood)} (tolerance {p.tolerance})"),
+            ),
+            ("first click is in the mask", ways(lambda w: _share(w.obeyed["first"]))),
+            ("positive correction is in the mask", obeyed("positive")),
+            ("negative correction is out of the mask", obeyed("negative")),
+            ("negative click in a box is out of the mask", obeyed("in_box")),
+            ("... was out before the click", ways(lambda w: _share(w.out_before))),
+            ("predicted IoU, mean error", ways(lambda w: f"{w.said_error:.3f}")),
+            ("predicted IoU, correlation", ways(lambda w: f"{w.said_correlation:.2f}")),
+        ],
+    )
+
+
+def _sizes(table: Table) -> str:
+    rows = []
+    for size in SIZES:
+        for name, figures in table.items():
+            some = figures.prompts_by_size.get(size)
+            if some is None:
+                continue
+            single, double = some.ways["single"], some.ways["two_pass"]
+            found = figures.found.by_size[size] if figures.found else None
+            tracked = figures.tracked.by_size[size] if figures.tracked else None
+            rows.append(
+                [
+                    *(size, name, str(some.objects), _mean(double.box), _mean(double.click)),
+                    f"{_mean(single.three)} / {_mean(double.three)}",
+                    *(_mean(some.filled_box), _mean(some.flood)),
+                    f"{found.share:.2f}" if found and found.of else "",
+                    f"{_mean(tracked)} of {tracked.of}" if tracked and tracked.of else "",
+                ]
+            )
+    head = ["size", "set", "objects", "box", "1 click", "3 clicks: single / two_pass"]
+    return _table([*head, "box filled", "flood", "automatic: recall", "tracked"], rows)
+
+
+def _found(table: Table) -> str:
+    def both(read: Callable[[FindFigures], str]) -> Callable[[SetFigures], str]:
+        def cell(f: SetFigures) -> str:
+            assert f.found
+            assert f.found_trivial
+            return f"{read(f.found)}; flood {read(f.found_trivial)}"
 
         return cell
 
     return _rows(
         table,
         [
-            ("objects", lambda f: str(f["objects"])),
-            ("**box**, mean IoU", mean("box")),
-            ("**1 click**, best of three by predicted IoU", mean("click")),
-            ("1 click, best of three by true IoU", mean("click_oracle")),
-            ("**3 clicks** with corrections", mean("three")),
-            ("trivial: box filled", mean("filled_box")),
-            (
-                "trivial: flood fill from the click",
-                lambda f: f"{f['flood']['mean']:.3f} (tolerance {f['flood']['tolerance']})",
-            ),
-            ("first positive click is in the mask", obeyed("positive, first click")),
-            ("positive correction is in the mask", obeyed("positive, correction")),
-            ("negative correction is out of the mask", obeyed("negative, correction")),
-            ("negative click in a box is out of the mask", obeyed("negative, in a box")),
-            ("... was out before the click", obeyed("outside without the click")),
-            ("predicted IoU, mean error", lambda f: f"{f['predicted_iou']['mean_error']:.3f}"),
-            ("predicted IoU, correlation", lambda f: f"{f['predicted_iou']['correlation']:.2f}"),
+            ("automatic masks, **recall** at IoU 0.5", both(lambda f: _share(f.recall))),
+            ("automatic masks, **precision**", both(lambda f: _share(f.precision))),
+            ("of the wrong ones: second masks of something", both(lambda f: _share(f.again))),
         ],
     )
 
 
-def _by_size(measured: Measured) -> str:
-    lines = [
-        "| size | set | objects | box | 1 click | 3 clicks | box filled |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for size in _SIZES:
-        for name, (records, _) in measured.items():
-            chosen = [r for r in records if r.size == size]
-            if chosen:
-                cells = [
-                    f"{np.mean([r.ious[kind] for r in chosen]):.3f}"
-                    for kind in ("box", "click", "three", "filled_box")
-                ]
-                lines.append(f"| {size} | {name} | {len(chosen)} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+def _tracked(table: Table) -> str:
+    def both(read: Callable[[TrackFigures], str]) -> Callable[[SetFigures], str]:
+        def cell(f: SetFigures) -> str:
+            assert f.tracked
+            assert f.copied
+            return f"{read(f.tracked)}; copied {read(f.copied)}"
 
-
-def _tracking(table: dict[str, dict[str, Any]]) -> str:
-    def share(kind: str) -> Callable[[Any], str]:
-        return lambda f: f"{f['track'][kind]['share']:.1%} of {f['track'][kind]['of']}"
+        return cell
 
     return _rows(
         table,
         [
-            ("objects followed", lambda f: str(f["track"]["objects"])),
-            ("**30 frames from a mask**, mean IoU", lambda f: f"{f['track']['tracked']:.3f}"),
-            ("trivial: first mask copied", lambda f: f"{f['track']['copied']:.3f}"),
-            ("frames without the object: no mask given", share("absent_recognised")),
-            ("objects that came back: IoU >= 0.5 on the last frame", share("found_again")),
+            ("clips", lambda f: str(f.clips)),
+            ("objects followed", lambda f: str(f.tracked.objects if f.tracked else 0)),
+            ("**30 frames from a mask**, mean IoU", both(lambda t: _mean(t.tracked))),
+            ("frames without the object: no mask given", both(lambda t: _share(t.absent))),
+            ("frames with the object: no mask given", both(lambda t: _share(t.lost))),
+            ("came back: found again", both(lambda t: _share(t.found_again))),
         ],
-    )
-
-
-def _speed(speed: tuple[float, float]) -> str:
-    return (
-        f"On one core: encode {speed[0]:.0f} ms, decode {speed[1]:.0f} ms (medians of 30, with "
-        "other work on the machine)."
     )

@@ -1,35 +1,133 @@
-"""How long nano takes on one core."""
+"""How long nano takes on one core, and how many times as long tiny takes beside it."""
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from measuring import BUSY_SHARE, Machine, by_turns
 
-_TIMES = 30
+from sam2_serving.model import (
+    Point,
+    Prompts,
+    SegmentationModel,
+    VideoTracker,
+    build_network,
+    segment,
+)
+
+LIMITS_MS = {"encode": 80.0, "decode": 15.0, "track": 60.0}
+_PEER = "sam2.1_hiera_t.yaml"
+_REMEMBERED = 8  # frames after which an object's memory is full
 
 
-def _median_ms(call: Callable[[], Any]) -> float:
-    call()
-    times = []
-    for _ in range(_TIMES):
-        began = time.perf_counter()
-        call()
-        times.append((time.perf_counter() - began) * 1000.0)
-    return statistics.median(times)
+@dataclass(frozen=True)
+class Speed:
+    """Times on one thread.
+
+    Attributes:
+        machine: where, and how busy it was.
+        median_ms: median of nano by step: "encode" an image of 256 pixels a side, "decode" a click,
+            "track" one object on one frame (the frame's encoding included).
+        times_tiny: how many times as long tiny takes, by step.
+    """
+
+    machine: Machine
+    median_ms: dict[str, float]
+    times_tiny: dict[str, float]
+
+    @property
+    def within(self) -> dict[str, bool]:
+        """Whether each step keeps to its limit."""
+        return {step: value <= LIMITS_MS[step] for step, value in self.median_ms.items()}
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether others used the machine, so that a limit may have been missed for their sake."""
+        return bool(self.machine.busy > BUSY_SHARE)
+
+    def printed(self) -> str:
+        """With times, for the terminal."""
+        lines = [f"speed on one thread: {self.machine}"]
+        for step, value in self.median_ms.items():
+            verdict = "within the limit" if self.within[step] else "NOT within the limit"
+            lines.append(
+                f"  {step:6} {value:7.1f} ms, {verdict} of {LIMITS_MS[step]:g} ms; "
+                f"tiny takes {self.times_tiny[step]:.0f} times as long"
+            )
+        if self.doubtful:
+            lines.append("  others used the machine: measure again when it is quiet")
+        return "\n".join(lines)
+
+    def in_words(self) -> str:
+        """For the card: no times, which are those of one machine."""
+        limits = ", ".join(f"{step} {LIMITS_MS[step]:g} ms" for step in LIMITS_MS)
+        over = [step for step, good in self.within.items() if not good]
+        verdict = f"not within: {', '.join(over)}" if over else "within the limits"
+        ratios = ", ".join(
+            f"{value:.0f} times as long to {s}" for s, value in self.times_tiny.items()
+        )
+        doubt = " Others used the machine meanwhile." if self.doubtful else ""
+        return (
+            f"Speed on one core (limits: {limits} a frame an object): **{verdict}**. tiny, in the "
+            f"same run, takes {ratios}.{doubt}"
+        )
 
 
-def measure(predictor: Any) -> tuple[float, float]:
-    """Median milliseconds to encode an image and to decode a click, with one thread."""
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def measure(model: SegmentationModel, repeats: int) -> Speed:
+    """Time the steps, by turns with tiny (of random weights: they take as long as any).
+
+    Args:
+        model: on the CPU.
+        repeats: of each step; tiny takes seconds for some.
+    """
+    with one_thread():
+        machine = Machine.here("cpu")
+        tiny = SegmentationModel(build_network(_PEER), _PEER, torch.device("cpu"))
+        ours, theirs = _steps(model), _steps(tiny)
+        few = max(1, repeats // 10)
+        medians, times = {}, {}
+        for step in LIMITS_MS:
+            medians[step] = by_turns({"nano": ours[step]}, repeats)["nano"].median
+            pair = by_turns({"nano": ours[step], "tiny": theirs[step]}, few, warm_up=0)
+            times[step] = round(pair["tiny"].median / pair["nano"].median, 1)
+    return Speed(
+        machine, {step: round(value * 1000.0, 2) for step, value in medians.items()}, times
+    )
+
+
+def _steps(model: SegmentationModel) -> dict[str, Callable[[], object]]:
     image = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
-    encode = _median_ms(lambda: predictor.set_image(image))
-    point, label = np.array([(100, 100)]), np.array([1])
-    decode = _median_ms(lambda: predictor.predict(point, label))
-    torch.set_num_threads(threads)
-    return encode, decode
+    embedding = model.embed(image)
+    click = Prompts((Point(100, 100),))
+    tracker = VideoTracker(model)
+    mask = np.zeros((256, 256), bool)
+    mask[80:140, 90:150] = True
+    frame = tracker.encode(tracker.prepare(image))
+    tracker.condition("object", 0, frame, Prompts(mask=mask))
+    for index in range(1, _REMEMBERED):
+        tracker.step(index, frame)
+    frames = iter(range(_REMEMBERED, 10**9))
+
+    def track() -> object:
+        return tracker.step(next(frames), tracker.encode(tracker.prepare(image)))
+
+    return {
+        "encode": lambda: model.embed(image),
+        "decode": lambda: segment(model, embedding, click),
+        "track": track,
+    }

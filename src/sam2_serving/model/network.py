@@ -71,7 +71,17 @@ def build_network(name: str, **overrides: Any) -> SAM2Base:
     Raises:
         ValueError: there is no packaged config of that name.
     """
-    model = OmegaConf.merge(network_config(name).model, _INFERENCE_SWITCHES, overrides)
+    return assemble(network_config(name), **overrides)
+
+
+def assemble(config: DictConfig, **overrides: Any) -> SAM2Base:
+    """Build a network from a config that is trusted: it names the classes that are called.
+
+    Args:
+        config: with a `model` node in the form of sam2's own configs.
+        overrides: top-level keys of that node.
+    """
+    model = OmegaConf.merge(config.model, _INFERENCE_SWITCHES, overrides)
     network: SAM2Base = instantiate(model, _recursive_=True)
     return network.eval()
 
