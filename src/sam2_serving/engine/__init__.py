@@ -2,9 +2,10 @@
 
 from sam2_serving.engine.cancel import CancelToken
 from sam2_serving.engine.doubts import Doubt, DoubtRules
+from sam2_serving.engine.embedder import ImageSource
 from sam2_serving.engine.embedding_files import DiskTier
 from sam2_serving.engine.embeddings import ImageKey
-from sam2_serving.engine.engine import Engine, EngineStats, ImageSource, Segmentation
+from sam2_serving.engine.engine import Engine, EngineStats, Segmentation
 from sam2_serving.engine.errors import Busy, Cancelled, EngineClosed
 from sam2_serving.engine.scheduler import Priority
 from sam2_serving.engine.tracking import Tracking

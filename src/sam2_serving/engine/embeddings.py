@@ -7,13 +7,15 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
 
+from sam2_serving.engine.ahead import AheadCounters, AheadShare
 from sam2_serving.engine.cancel import CancelToken
-from sam2_serving.engine.errors import Busy, EngineClosed
+from sam2_serving.engine.errors import Busy, ClientBusy, EngineClosed
+from sam2_serving.engine.turns import EncodeTurn
 from sam2_serving.model import ImageEmbedding
 
 if TYPE_CHECKING:
@@ -101,10 +103,27 @@ class _Shelf:
         return taken
 
 
+@dataclass(eq=False)
+class _Flight:
+    """An embedding that is being made.
+
+    Attributes:
+        turn: of its encode, which whoever joins may move forward.
+        ahead: nobody had asked for it when it was begun.
+        joined: somebody has since.
+    """
+
+    turn: EncodeTurn | None
+    ahead: bool = False
+    joined: bool = False
+    landed: Future[ImageEmbedding] = field(default_factory=Future)
+
+
 class EmbeddingStore:
     """Embeddings in one or two tiers: what falls out of the first is kept in the second.
 
-    Behind them may be files, which get every embedding and outlive the process.
+    Behind them may be files, which get every embedding that was asked for and outlive the process.
+    Those that nobody has asked for yet take a bounded share of the first tier.
 
     Requests that come while an embedding is being made wait for it (single flight). If that
     attempt fails, the next of them makes its own, with its own rights: a failure is told to
@@ -117,6 +136,7 @@ class EmbeddingStore:
         host: Tier | None = None,
         transfer: Transfer = lambda copy: copy(),
         files: EmbeddingFiles | None = None,
+        ahead_bytes: int = 0,
     ) -> None:
         """Make an empty store.
 
@@ -125,13 +145,15 @@ class EmbeddingStore:
             host: where those are kept that no longer fit there.
             transfer: runs a copy from one to the other; it is never called under the lock.
             files: where embeddings are kept on disk; closed with the store.
+            ahead_bytes: how much of the first tier may be taken by what nobody has asked for.
         """
         self._device = _Shelf(device)
         self._host = None if host is None else _Shelf(host)
         self._transfer = transfer
         self._files = files
         self._lock = threading.Lock()
-        self._in_flight: dict[EmbeddingKey, Future[ImageEmbedding]] = {}
+        self._ahead = AheadShare[EmbeddingKey](min(ahead_bytes, device.budget))
+        self._in_flight: dict[EmbeddingKey, _Flight] = {}
         self._closed = False
         self._counters = StoreCounters()
 
@@ -147,25 +169,74 @@ class EmbeddingStore:
         with self._lock:
             return replace(self._counters)
 
+    @property
+    def ahead_counters(self) -> AheadCounters:
+        """What became of embeddings that were made ahead of time; a copy."""
+        with self._lock:
+            return replace(self._ahead.counters)
+
+    @property
+    def ahead_capacity(self) -> int | None:
+        """How many embeddings may be kept that nobody has asked for; None: not known yet."""
+        with self._lock:
+            return self._ahead.capacity
+
+    def make_ahead(
+        self, key: EmbeddingKey, make: Callable[[], ImageEmbedding], turn: EncodeTurn
+    ) -> bool:
+        """Make an embedding that nobody has asked for, unless it is here or on its way.
+
+        Args:
+            key: of the embedding.
+            make: encodes it, with `turn`.
+            turn: its place in the queue.
+
+        Returns:
+            whether it was made; raises what `make` raises, and EngineClosed.
+        """
+        with self._lock:
+            if self._closed:
+                raise EngineClosed("The model was stopped.")
+            if key in self._ahead:
+                self._ahead.want_again(key)
+                self._device.entries.move_to_end(key)
+            here = key in self._device.entries or (self._host and key in self._host.entries)
+            if here or key in self._in_flight:
+                return False
+            flight = self._in_flight[key] = _Flight(turn, ahead=True)
+        self._fly(key, lambda: self._read(key, turn.run) or self._count(make, asked=False), flight)
+        return True
+
     def get_or_make(
         self,
         key: EmbeddingKey,
         make: Callable[[], ImageEmbedding],
         cancel: CancelToken | None = None,
+        turn: EncodeTurn | None = None,
     ) -> ImageEmbedding:
         """Return the stored embedding, or make it; raises what `make` raises.
+
+        Args:
+            key: of the embedding.
+            make: encodes it.
+            cancel: gives up waiting for another's attempt.
+            turn: of the encode that `make` would do; another's, if there is one, is hurried to it.
 
         Raises:
             EngineClosed: `close` was called.
             concurrent.futures.CancelledError: `cancel` was used while another made it.
         """
-        embedding = self._find_or_make(key, make, cancel)
+        embedding = self._find_or_make(key, make, cancel, turn)
         if self._files is not None:
             self._files.offer(key, embedding)
         return embedding
 
     def _find_or_make(
-        self, key: EmbeddingKey, make: Callable[[], ImageEmbedding], cancel: CancelToken | None
+        self,
+        key: EmbeddingKey,
+        make: Callable[[], ImageEmbedding],
+        cancel: CancelToken | None,
+        turn: EncodeTurn | None,
     ) -> ImageEmbedding:
         while True:
             with self._lock:
@@ -173,15 +244,19 @@ class EmbeddingStore:
                     raise EngineClosed("The model was stopped.")
                 if key in self._device.entries:
                     self._counters.hits += 1
+                    self._ahead.use(key)
                     self._device.entries.move_to_end(key)
                     return self._device.entries[key]
                 flight = self._in_flight.get(key)
                 if flight is None:
-                    own = self._in_flight[key] = Future()
+                    own = self._in_flight[key] = _Flight(turn)
                     host_copy = self._host.take(key) if self._host else None
                     self._counters.hits += host_copy is not None
                     break
-            landed = _wait(flight, cancel)
+                flight.joined = True
+            if flight.turn is not None and turn is not None:
+                flight.turn.join(turn)
+            landed = _wait(flight.landed, cancel)
             if landed is not None:
                 return landed
         if host_copy is not None:
@@ -196,16 +271,14 @@ class EmbeddingStore:
             for shelf in filter(None, (self._device, self._host)):
                 shelf.entries.clear()
                 shelf.bytes = 0
+            self._ahead.clear()
         if self._files is not None:
             self._files.close()
         for flight in flights:
-            _land(flight, EngineClosed("The model was stopped."))
+            _land(flight.landed, EngineClosed("The model was stopped."))
 
     def _fly(
-        self,
-        key: EmbeddingKey,
-        make: Callable[[], ImageEmbedding],
-        flight: Future[ImageEmbedding],
+        self, key: EmbeddingKey, make: Callable[[], ImageEmbedding], flight: _Flight
     ) -> ImageEmbedding:
         """Make an embedding for all who wait for `flight`."""
         try:
@@ -213,43 +286,59 @@ class EmbeddingStore:
         except BaseException as error:
             with self._lock:
                 del self._in_flight[key]
-            _land(flight, error)
+            _land(flight.landed, error)
             # frame and error would hold each other, and with them the image's pixels
             del flight
             raise
         with self._lock:
             del self._in_flight[key]
-            sinking = [] if self._closed else self._keep(key, embedding)
-        _land(flight, embedding)
+            unasked = self._count_flight(flight)
+            sinking = [] if self._closed else self._keep(key, embedding, unasked)
+        _land(flight.landed, embedding)
         for lower_key, falling in sinking:
             self._sink(lower_key, falling)
         return embedding
 
-    def _read(self, key: EmbeddingKey) -> ImageEmbedding | None:
+    def _read(self, key: EmbeddingKey, transfer: Transfer | None = None) -> ImageEmbedding | None:
         kept = None if self._files is None else self._files.read(key)
         on_cpu = self._device.tier.device.type == "cpu"
-        return kept if kept is None or on_cpu else self._lift(kept)
+        return kept if kept is None or on_cpu else self._lift(kept, transfer)
 
-    def _count(self, make: Callable[[], ImageEmbedding]) -> ImageEmbedding:
+    def _count(self, make: Callable[[], ImageEmbedding], *, asked: bool = True) -> ImageEmbedding:
         with self._lock:
-            self._counters.misses += 1
+            self._counters.misses += asked
         embedding = make()
         with self._lock:
             self._counters.made += 1
         return embedding
 
+    def _count_flight(self, flight: _Flight) -> bool:
+        """Count an embedding that was made ahead; tell whether nobody has asked for it yet."""
+        self._ahead.counters.made += flight.ahead
+        self._ahead.counters.used += flight.ahead and flight.joined
+        return flight.ahead and not flight.joined
+
     def _keep(
-        self, key: EmbeddingKey, embedding: ImageEmbedding
+        self, key: EmbeddingKey, embedding: ImageEmbedding, ahead: bool
     ) -> list[tuple[EmbeddingKey, ImageEmbedding]]:
         """Put an embedding on the device's shelf; returns what has to sink to the host's."""
         self._device.put(key, embedding)
+        surplus = self._ahead.add(key, embedding.nbytes) if ahead else []
+        self._counters.evicted += sum(self._device.take(gone) is not None for gone in surplus)
         over = self._device.take_what_is_over_budget()
-        fitting = [(k, e) for k, e in over if self._host and e.nbytes <= self._host.tier.budget]
+        unused = {k for k, _ in over if k in self._ahead}
+        for k in unused:
+            self._ahead.lose(k)
+        fitting = [
+            (k, e)
+            for k, e in over
+            if k not in unused and self._host and e.nbytes <= self._host.tier.budget
+        ]
         self._counters.evicted += len(over) - len(fitting)
         return fitting
 
-    def _lift(self, host_copy: ImageEmbedding) -> ImageEmbedding:
-        return self._transfer(lambda: host_copy.to(self._device.tier.device))
+    def _lift(self, host_copy: ImageEmbedding, transfer: Transfer | None = None) -> ImageEmbedding:
+        return (transfer or self._transfer)(lambda: host_copy.to(self._device.tier.device))
 
     def _sink(self, key: EmbeddingKey, embedding: ImageEmbedding) -> None:
         host = self._host
@@ -280,7 +369,7 @@ def _wait(flight: Future[ImageEmbedding], cancel: CancelToken | None) -> ImageEm
         cancel.watch(turn)
     turn.result()
     failure = flight.exception()
-    if isinstance(failure, Busy | EngineClosed):
+    if isinstance(failure, Busy | EngineClosed) and not isinstance(failure, ClientBusy):
         raise failure
     return flight.result() if failure is None else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,18 +16,19 @@ import torch
 
 from sam2_serving.engine.automatic import AutomaticJob
 from sam2_serving.engine.cancel import CancelToken
+from sam2_serving.engine.embedder import AheadStats, Embedder, ImageSource
 from sam2_serving.engine.embedding_files import DiskTier, EmbeddingFiles, FileCounters
 from sam2_serving.engine.embedding_format import origin_of
 from sam2_serving.engine.embeddings import (
     EmbeddingKey,
     EmbeddingStore,
-    ImageKey,
     StoreCounters,
     Tier,
 )
 from sam2_serving.engine.errors import Cancelled, EngineClosed
 from sam2_serving.engine.first_passes import FirstPasses
 from sam2_serving.engine.held_states import HeldStates
+from sam2_serving.engine.prefetch import Plan
 from sam2_serving.engine.scheduler import Priority, Scheduler
 from sam2_serving.engine.tracking import Tracking
 from sam2_serving.engine.tracking_request import Frames, TrackingRequest
@@ -45,20 +46,6 @@ from sam2_serving.model import (
 from sam2_serving.model.automatic import Progress
 from sam2_serving.model.loading import free_cached_memory
 from sam2_serving.model.many import PROMPTS_AT_ONCE, form_of, segment_many
-
-
-@dataclass(frozen=True)
-class ImageSource:
-    """An image that may not have been fetched yet.
-
-    Attributes:
-        key: what pixels they are.
-        load: fetches them, RGB uint8 HxWx3; called only if no embedding is stored. Whatever it
-            raises reaches the one who asked.
-    """
-
-    key: ImageKey
-    load: Callable[[], npt.NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -83,6 +70,7 @@ class EngineStats:
     store_bytes: int
     store: StoreCounters
     waiting: dict[Priority, int]
+    ahead: AheadStats
     files: FileCounters | None = None
 
 
@@ -102,6 +90,8 @@ class Engine:
         disk: DiskTier | None = None,
         held_bytes: int = 64 * 2**20,
         queue_limit: int = 256,
+        client_limit: int | None = None,
+        ahead_share: float = 0.25,
     ) -> None:
         """Start the device thread.
 
@@ -112,10 +102,15 @@ class Engine:
             disk: where embeddings are kept that outlive the engine; costs one encode now.
             held_bytes: budget of what ended tracking jobs leave for the next ones.
             queue_limit: units of work that may wait.
+            client_limit: units that may wait for one client; default: as many as may wait at all.
+            ahead_share: part of `store_bytes` that embeddings may take which nobody has asked for
+                yet; 0: none are made.
         """
         self.numeric_path = model.numeric_path
         self._model: SegmentationModel | None = model
-        self._scheduler = Scheduler(queue_limit)
+        self._scheduler = Scheduler(
+            queue_limit, client_limit, on_arrival=lambda: self._embedder.make_way()
+        )
         on_cpu = model.device.type == "cpu"
         self._files = None if disk is None else self._open_files(disk, model)
         self._store = EmbeddingStore(
@@ -123,7 +118,9 @@ class Engine:
             None if on_cpu else Tier(torch.device("cpu"), host_store_bytes),
             transfer=lambda copy: self._scheduler.run(Priority.CLICK_ENCODE, copy),
             files=self._files,
+            ahead_bytes=int(store_bytes * ahead_share),
         )
+        self._embedder = Embedder(self._open_model, self._scheduler, self._store)
         self._first_passes = FirstPasses()
         self._held_states = HeldStates(held_bytes)
         self._trackings: WeakSet[Tracking] = WeakSet()
@@ -136,6 +133,7 @@ class Engine:
         *,
         refine: Refine = "two_pass",
         cancel: CancelToken | None = None,
+        client: str = "",
     ) -> Segmentation:
         """Segment one object; blocks until the answer is there.
 
@@ -146,26 +144,29 @@ class Engine:
             prompts: not empty.
             refine: see `sam2_serving.model.segment`.
             cancel: gives the request up while it waits.
+            client: who asks; clients are served in turn.
 
         Raises:
-            Busy: too much work is waiting.
+            Busy: too much work is waiting, all in all or of this client.
             Cancelled: `cancel` was used.
             EngineClosed: the model was stopped.
             ValueError: no prompts, or pixels or a mask prompt of a wrong shape.
         """
         if prompts.is_empty:
             raise ValueError("There is nothing to segment: give a click, a box or a mask.")
-        key = self._key(source.key)
+        key = self._embedder.key(source.key)
         try:
-            embedding = self._store.get_or_make(key, lambda: self._encode(source, cancel), cancel)
-            finish = self._scheduler.run(
-                Priority.CLICK_DECODE,
-                lambda: self._decode(key, embedding, prompts, refine),
-                cancel,
-            )
+            with self._embedder.foreground():
+                embedding = self._embedder.embedding(source, Priority.CLICK_ENCODE, client, cancel)
+                finish = self._scheduler.run(
+                    Priority.CLICK_DECODE,
+                    lambda: self._decode(key, embedding, prompts, refine),
+                    cancel,
+                    client=client,
+                )
+                return finish()
         except CancelledError as error:
             raise Cancelled("The request was given up.") from error
-        return finish()
 
     def segment_many(
         self,
@@ -174,13 +175,16 @@ class Engine:
         *,
         refine: Refine = "two_pass",
         cancel: CancelToken | None = None,
+        client: str = "",
     ) -> list[Segmentation]:
         """Segment many objects of one image, several in one run of the decoder.
 
         Args and errors as of `segment`; the answers are in the order of the prompts, and agree
         with those of `segment` up to rounding.
         """
-        found = dict(self.segment_each(source, prompts, refine=refine, cancel=cancel))
+        found = dict(
+            self.segment_each(source, prompts, refine=refine, cancel=cancel, client=client)
+        )
         return [found[at] for at in range(len(prompts))]
 
     def segment_each(
@@ -190,6 +194,7 @@ class Engine:
         *,
         refine: Refine = "two_pass",
         cancel: CancelToken | None = None,
+        client: str = "",
     ) -> Iterator[tuple[int, Segmentation]]:
         """As `segment_many`, but one at a time: masks of a large image take much memory.
 
@@ -198,11 +203,9 @@ class Engine:
         """
         if any(one.is_empty for one in prompts):
             raise ValueError("There is nothing to segment: give a click, a box or a mask.")
-        key, job = self._key(source.key), object()
+        job = object()
         try:
-            embedding = self._store.get_or_make(
-                key, lambda: self._encode(source, cancel, Priority.MANY), cancel
-            )
+            embedding = self._embedder.embedding(source, Priority.MANY, client, cancel)
             order = sorted(range(len(prompts)), key=lambda at: form_of(prompts[at]))
             units = [
                 order[at : at + PROMPTS_AT_ONCE] for at in range(0, len(order), PROMPTS_AT_ONCE)
@@ -210,14 +213,18 @@ class Engine:
             for unit in units:
                 asked = [prompts[at] for at in unit]
                 decode = partial(self._decode_many, embedding, asked, refine)
-                found = self._scheduler.run(Priority.MANY, decode, cancel, job)
+                found = self._scheduler.run(Priority.MANY, decode, cancel, job, client)
                 for at, finish in zip(unit, found, strict=True):
                     yield at, finish()
         except CancelledError as error:
             raise Cancelled("The request was given up.") from error
 
     def track(
-        self, request: TrackingRequest, frames: Frames, cancel: CancelToken | None = None
+        self,
+        request: TrackingRequest,
+        frames: Frames,
+        cancel: CancelToken | None = None,
+        client: str = "",
     ) -> Tracking:
         """Return a job that tracks objects while it is iterated over.
 
@@ -225,11 +232,12 @@ class Engine:
             request: what to follow, and where.
             frames: of the video.
             cancel: ends the job within one unit of work.
+            client: who asks; clients are served in turn.
 
         Raises:
             EngineClosed: the model was stopped.
         """
-        turns = DeviceTurns(self._scheduler, Priority.TRACK, cancel or CancelToken())
+        turns = DeviceTurns(self._scheduler, Priority.TRACK, cancel or CancelToken(), client)
         tracking = Tracking(request, frames, self._open_model(), turns, self._held_states)
         self._trackings.add(tracking)
         return tracking
@@ -241,6 +249,7 @@ class Engine:
         *,
         cancel: CancelToken | None = None,
         progress: Progress | None = None,
+        client: str = "",
     ) -> Iterator[FoundMask]:
         """Find everything in an image while the result is iterated over, on the caller's thread.
 
@@ -249,6 +258,7 @@ class Engine:
             settings: what to ask and what to keep.
             cancel: ends the search within one batch of points.
             progress: told (batches of points done, all) after each.
+            client: who asks; clients are served in turn.
 
         Returns:
             masks, as soon as their crop is through; see `sam2_serving.model.find_all`. Iterating
@@ -257,26 +267,40 @@ class Engine:
         Raises:
             EngineClosed: the model was stopped.
         """
-        key, token = self._key(source.key), cancel or CancelToken()
+        token = cancel or CancelToken()
 
         def embed_whole(load: Callable[[], npt.NDArray[np.uint8]]) -> ImageEmbedding:
             loaded = replace(source, load=load)
-            return self._store.get_or_make(
-                key, lambda: self._encode(loaded, token, Priority.MANY), token
-            )
+            return self._embedder.embedding(loaded, Priority.MANY, client, token)
 
-        turns = DeviceTurns(self._scheduler, Priority.AUTOMATIC, token)
+        turns = DeviceTurns(self._scheduler, Priority.AUTOMATIC, token, client)
         job = AutomaticJob(self._open_model, settings, turns, source.load, embed_whole)
         return job.find(progress)
+
+    def look_ahead(self, client: str, topic: Hashable, plan: Plan[ImageSource]) -> None:
+        """Encode what a client will need next, while the device is idle and nobody waits.
+
+        Returns at once. Errors of the plan are counted and told to nobody. What is made takes a
+        bounded share of the store, and is given up the instant that anything else is asked for.
+
+        Args:
+            client: whose plan it is; plans are carried out in turn between clients.
+            topic: a client's new plan takes the place of the one on the same topic.
+            plan: given a token that tells when to stop fetching, says how to find each image, the
+                most urgent first. Called on another thread, and again if it had to make way.
+        """
+        self._embedder.look_ahead(client, topic, plan)
 
     def stats(self) -> EngineStats:
         """Return what the engine holds and did."""
         files = None if self._files is None else self._files.counters
-        return EngineStats(self._store.nbytes, self._store.counters, self._scheduler.depth(), files)
+        store, waiting = self._store, self._scheduler.depth()
+        return EngineStats(store.nbytes, store.counters, waiting, self._embedder.stats(), files)
 
     def close(self) -> None:
         """Stop: what waits fails with `EngineClosed`, the device's memory is given back."""
         with self._closing:
+            self._embedder.close()
             self._store.close()
             self._scheduler.close()
             self._first_passes = FirstPasses()
@@ -307,25 +331,6 @@ class Engine:
         if model.device.type == "cpu":
             return EmbeddingFiles(disk, origin)
         return EmbeddingFiles(disk, origin, from_gpu)
-
-    def _key(self, image: ImageKey) -> EmbeddingKey:
-        model = self._open_model()
-        return EmbeddingKey(model.fingerprint, model.input_size, model.dtype, image)
-
-    def _encode(
-        self,
-        source: ImageSource,
-        cancel: CancelToken | None,
-        priority: Priority = Priority.CLICK_ENCODE,
-    ) -> ImageEmbedding:
-        if cancel is not None and cancel.cancelled:
-            raise CancelledError
-        # Here and not on the device thread: a large image takes long to fetch and to resize.
-        # Nothing holds the model while the image is fetched, so a redeploy meanwhile frees its
-        # memory.
-        pixels = source.load()
-        prepared = self._open_model().prepare(pixels)
-        return self._scheduler.run(priority, lambda: self._open_model().encode(prepared), cancel)
 
     def _decode_many(
         self, embedding: ImageEmbedding, prompts: Sequence[Prompts], refine: Refine

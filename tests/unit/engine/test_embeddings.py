@@ -7,8 +7,11 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 import pytest
 import torch
 
-from sam2_serving.engine import Busy, CancelToken, EngineClosed
+from sam2_serving.engine import Busy, CancelToken, EngineClosed, Priority
 from sam2_serving.engine.embeddings import EmbeddingKey, EmbeddingStore, ImageKey, Tier
+from sam2_serving.engine.errors import ClientBusy
+from sam2_serving.engine.scheduler import Scheduler
+from sam2_serving.engine.turns import EncodeTurn
 from sam2_serving.model import ImageEmbedding
 
 CPU = torch.device("cpu")
@@ -152,7 +155,7 @@ def test_the_engines_own_reasons_are_everybodys(reason):
 def wait_until_waiting(store: EmbeddingStore, count: int) -> None:
     """Those who follow a flight hang a callback on it."""
     for _ in range(500):
-        if len(store._in_flight[key("a")]._done_callbacks) >= count:
+        if len(store._in_flight[key("a")].landed._done_callbacks) >= count:
             return
         time.sleep(0.01)
     raise AssertionError("nobody waits")
@@ -210,3 +213,136 @@ def test_when_the_first_gives_up_the_next_takes_over_for_all():
             first.result(10)
         assert all(future.result(10).nbytes == 400 for future in rest)
     assert store.counters.made == 1
+
+
+SHARE = 1000
+"""Bytes for what nobody has asked for: two embeddings of 400."""
+
+
+class Ahead:
+    """A store of which a part may hold what nobody has asked for."""
+
+    def __init__(self, budget: int = 2000, host: Tier | None = None) -> None:
+        self.store = EmbeddingStore(Tier(CPU, budget), host, ahead_bytes=SHARE)
+        self.scheduler = Scheduler()
+
+    def turn(self, priority: Priority = Priority.PREFETCH) -> EncodeTurn:
+        return EncodeTurn(self.scheduler, priority)
+
+    def make(self, *names: str, numbers: int = 100) -> list[bool]:
+        return [
+            self.store.make_ahead(key(name), lambda: embedding(numbers), self.turn())
+            for name in names
+        ]
+
+    def has(self, name: str) -> bool:
+        return key(name) in self.store._device.entries
+
+
+@pytest.fixture
+def ahead():
+    ahead = Ahead()
+    yield ahead
+    ahead.scheduler.close()
+
+
+def test_what_nobody_asked_for_takes_its_share_and_no_more(ahead):
+    for name in ("clicked 1", "clicked 2"):
+        ahead.store.get_or_make(key(name), embedding)
+    assert ahead.make(*"abcdefgh") == [True] * 8
+    assert [name for name in "abcdefgh" if ahead.has(name)] == ["g", "h"]
+    assert ahead.has("clicked 1")
+    assert ahead.has("clicked 2")
+    assert (ahead.store.ahead_counters.made, ahead.store.ahead_counters.wasted) == (8, 6)
+    assert ahead.store.counters.made == 10
+    assert ahead.store.counters.evicted == 6
+
+
+def test_what_is_asked_for_leaves_the_share(ahead):
+    assert ahead.make("a", "b") == [True, True]
+    assert ahead.make("a", "b") == [False, False], "here already"
+    ahead.store.get_or_make(key("a"), pytest.fail)
+    ahead.store.get_or_make(key("a"), pytest.fail)
+    ahead.make("c", "d")
+    assert [name for name in "abcd" if ahead.has(name)] == ["a", "c", "d"]
+    counters = ahead.store.ahead_counters
+    assert (counters.made, counters.used, counters.wasted) == (4, 1, 1)
+    assert ahead.store.counters.hits == 2
+    assert ahead.store.counters.misses == 0
+
+
+def test_what_is_still_thought_to_be_next_goes_last(ahead):
+    ahead.make("a", "b", "a", "c")
+    assert [name for name in "abc" if ahead.has(name)] == ["a", "c"]
+
+
+def test_a_full_store_pushes_out_what_was_made_ahead_like_anything_else():
+    ahead = Ahead(budget=1000, host=Tier(CPU, 1000))
+    ahead.make("a")
+    for name in ("clicked 1", "clicked 2"):
+        ahead.store.get_or_make(key(name), embedding)
+    assert not ahead.has("a")
+    assert ahead.store.ahead_counters.wasted == 1
+    assert ahead.store.nbytes == 800, "and it is not kept on the host"
+    ahead.scheduler.close()
+
+
+def test_what_is_larger_than_the_share_is_not_tried_twice(ahead):
+    assert ahead.store.ahead_capacity is None
+    ahead.make("large", numbers=300)
+    assert not ahead.has("large")
+    assert ahead.store.ahead_capacity == 0
+    assert EmbeddingStore(Tier(CPU, 2000)).ahead_capacity == 0, "no share at all"
+
+
+def test_who_comes_while_it_is_made_ahead_waits_for_it_and_hurries_it(ahead):
+    made, go, hold = [], threading.Event(), threading.Event()
+    ahead.scheduler.submit(Priority.CLICK_DECODE, lambda: hold.wait(10))
+    turn = ahead.turn()
+
+    def make() -> ImageEmbedding:
+        go.wait(10)
+        return turn.run(lambda: made.append(1) or embedding())
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(ahead.store.make_ahead, key("a"), make, turn)
+        wait_for_flight(ahead.store)
+        own = ahead.turn(Priority.CLICK_ENCODE)
+        second = threads.submit(ahead.store.get_or_make, key("a"), pytest.fail, None, own)
+        wait_until_waiting(ahead.store, 1)
+        go.set()
+        # beside a job: a prefetch would be dropped
+        ahead.scheduler.submit(Priority.TRACK, lambda: None)
+        hold.set()
+        assert first.result(10)
+        assert second.result(10).nbytes == 400
+    assert made == [1]
+    assert ahead.store.ahead_counters.used == 1
+    ahead.make("b", "c")
+    assert ahead.has("a"), "somebody asked for it, so it is not counted among the others"
+
+
+def wait_for_flight(store: EmbeddingStore) -> None:
+    for _ in range(500):
+        if store._in_flight:
+            return
+        time.sleep(0.01)
+    raise AssertionError("nobody began")
+
+
+def test_one_clients_full_share_of_the_queue_is_not_told_to_others():
+    store, started, go = EmbeddingStore(Tier(CPU, 1000)), threading.Event(), threading.Event()
+
+    def refuse() -> ImageEmbedding:
+        started.set()
+        go.wait(10)
+        raise ClientBusy(1)
+
+    with ThreadPoolExecutor(2) as threads:
+        greedy = threads.submit(store.get_or_make, key("a"), refuse)
+        started.wait(10)
+        other = threads.submit(store.get_or_make, key("a"), embedding)
+        wait_until_waiting(store, 1)
+        go.set()
+        assert isinstance(greedy.exception(10), ClientBusy)
+        assert other.result(10).nbytes == 400
