@@ -13,23 +13,59 @@ from train_nano.forward import normalised
 from train_nano.run import Run, log, start_log
 from train_nano.samples import draw_batch
 from train_nano.stages import Stage, run_stage
-from train_nano.steps import film_step, prepare_films, prepare_images, whole_step, window_step
+from train_nano.steps import (
+    film_step,
+    mixed_step,
+    prepare_films,
+    prepare_images,
+    whole_step,
+    window_step,
+)
+
+_LAST_STAGE = 3
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="train_nano", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("runs/nano"), help="state and log")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads for torch")
+    parser.add_argument(
+        "--device", type=torch.device, default=torch.device("cpu"), help="cpu, cuda or cuda:N"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
         "--minutes",
         type=float,
-        nargs=3,
-        default=(20.0, 22.0, 15.0),
-        metavar=("WINDOWS", "IMAGES", "CLIPS"),
+        nargs=4,
+        default=(20.0, 21.0, 15.0, 95.0),
+        metavar=("WINDOWS", "IMAGES", "CLIPS", "ALL"),
         help="wall-clock budget of each stage",
     )
+    parser.add_argument("--config", type=Path, help="YAML of another network than nano.yaml")
+    parser.add_argument(
+        "--begin-with",
+        type=Path,
+        metavar="WEIGHTS",
+        help="a nano.pt, of the same widths, to go straight to the last stage with",
+    )
     return parser.parse_args()
+
+
+def begin(run: Run, arguments: argparse.Namespace) -> None:
+    """Take up the folder's run on the device, or begin a new one."""
+    if run.resume(arguments.device):
+        log.info("going on at step %d, stage %d", run.progress.step, run.progress.stage)
+        return
+    # On the CPU, so that the start is the same wherever training happens.
+    if arguments.begin_with:
+        kept = torch.load(arguments.begin_with, map_location="cpu", weights_only=True)["model"]
+        network.adopt(run.model, {name: value.float() for name, value in kept.items()})
+        run.progress.stage = _LAST_STAGE
+    else:
+        batch = draw_batch(np.random.default_rng(arguments.seed), 12, 1, 256, 0.5)
+        network.initialise(run.model, normalised(batch.images))
+    run.restart_average()
+    run.move(arguments.device)
 
 
 def main() -> None:
@@ -38,15 +74,9 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     start_log(arguments.folder)
     torch.manual_seed(arguments.seed)
-    model = network.build()
-    run = Run(arguments.folder, model, arguments.seed)
-    if run.resume():
-        log.info("going on at step %d, stage %d", run.progress.step, run.progress.stage)
-    else:
-        batch = draw_batch(np.random.default_rng(arguments.seed), 12, 1, 256, 0.5)
-        network.initialise(model, normalised(batch.images))
-        run.restart_average()
-    windows, images, clips = arguments.minutes
+    run = Run(arguments.folder, network.build(arguments.config), arguments.seed)
+    begin(run, arguments)
+    windows, images, clips, everything = arguments.minutes
     run_stage(run, 0, Stage("windows", windows, (1e-3, 2e-4)), window_step)
     whole = Stage("images", images, (5e-4, 5e-5), prepare=prepare_images)
     run_stage(run, 1, whole, whole_step)
@@ -54,6 +84,8 @@ def main() -> None:
         "clips", clips, (1e-4, 1e-5), memory_rate=1e-3, averaging=0.99, prepare=prepare_films
     )
     run_stage(run, 2, films, film_step)
+    mixed = Stage("all", everything, (4e-4, 1e-5), memory_rate=4e-4, averaging=0.999)
+    run_stage(run, _LAST_STAGE, mixed, mixed_step)
 
 
 if __name__ == "__main__":

@@ -23,9 +23,11 @@ from train_nano.samples import Mask
 
 _ABSENT = -1024.0  # logit of every pixel of an object that is not there, as in sam2
 _PRESENCE_WEIGHT = 1.0
+_ABSENT_GAIN = 2.0  # frames without the object are fewer than those with it
 _CELLS = [(16, 16)]
 _LEAST_PIXELS = 40
-_LOSING_SHARE = 0.5  # of longer clips, drawn anew up to 6 times until an object gets lost
+_LOSING_SHARE = 0.2  # of longer clips, drawn anew up to 6 times until an object gets lost
+_SPANS = (0.012, 0.025, 0.025, 0.04, 0.08)  # of a journey, each frame; 0.025 in 40 frames or fewer
 _TRIES = 6
 
 
@@ -38,12 +40,14 @@ class ClipPlan:
         objects: followed at once, at most.
         hard_share: share of clips drawn by the hard rules.
         told: share of remembered masks that are the true ones.
+        cut_share: share of clips that show another film for some frames.
     """
 
     frames: int
     objects: int
     hard_share: float
     told: float
+    cut_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def objects_of(clip: Clip) -> Mask:
 def draw_followed(rng: np.random.Generator, plan: ClipPlan) -> Followed:
     """Draw a clip, slow or with large steps, and choose objects to follow."""
     hard = rng.random() < plan.hard_share
-    span = min(1.0, plan.frames * float(rng.choice([0.01, 0.02, 0.03, 0.06, 0.12])))
+    span = min(1.0, plan.frames * float(rng.choice(_SPANS)))
     losing = plan.frames > 3 and rng.random() < _LOSING_SHARE
     if losing:
         span = 1.0 if rng.random() < 0.5 else 0.5
@@ -86,7 +90,25 @@ def draw_followed(rng: np.random.Generator, plan: ClipPlan) -> Followed:
             break
     order = rng.permutation(masks.shape[1])
     order = order[np.argsort(~lost[order], kind="stable")]  # those that get lost come first
-    return Followed(clip.frames, masks[:, order[: plan.objects]])
+    followed = Followed(clip.frames, masks[:, order[: plan.objects]])
+    if plan.frames > 3 and rng.random() < plan.cut_share:
+        return _with_cut(rng, followed, "hard" if hard else "easy")
+    return followed
+
+
+def _with_cut(rng: np.random.Generator, followed: Followed, difficulty: str) -> Followed:
+    """Show another film for one to three frames, without any of the objects, mostly not to the end.
+
+    Cheap lessons in "gone" and "back": journeys alone bring an object back in few clips.
+    """
+    frames = len(followed.images)
+    length = int(rng.integers(1, 4))
+    first = int(rng.integers(1, frames - length + (rng.random() < 0.4)))
+    cut = slice(first, first + length)
+    images, masks = followed.images.copy(), followed.masks.copy()
+    images[cut] = draw_clip(int(rng.integers(2**31)), frames, 256, difficulty).frames[cut]
+    masks[cut] = False
+    return Followed(images, masks)
 
 
 class Tracker:
@@ -123,7 +145,7 @@ class Tracker:
         inputs = masks.float().unsqueeze(1)
         pointer = model._use_mask_as_output(coarse, fine, inputs)[5]
         logits = (inputs * 2.0 - 1.0) * SURE
-        presence = torch.full((self.objects, 1), SURE)
+        presence = torch.full((self.objects, 1), SURE, device=masks.device)
         self._remember(0, logits, presence, pointer, "cond_frame_outputs")
 
     def recall(self, frame: int) -> Tensor:
@@ -142,10 +164,9 @@ class Tracker:
     def look(self, frame: int) -> tuple[Answer, Tensor]:
         """Answer for the next frame, and its mask tokens."""
         model, mixed = self.model, self.recall(frame)
-        empty = torch.zeros(self.objects, 1, 2)
-        sparse, dense = model.sam_prompt_encoder(
-            (empty, -torch.ones(self.objects, 1, dtype=torch.int32)), None, None
-        )
+        empty = mixed.new_zeros(self.objects, 1, 2)
+        none = -mixed.new_ones(self.objects, 1, dtype=torch.int32)
+        sparse, dense = model.sam_prompt_encoder((empty, none), None, None)
         logits, ious, tokens, presence = model.sam_mask_decoder.predict_masks(
             mixed,
             model.sam_prompt_encoder.get_dense_pe(),
@@ -159,7 +180,7 @@ class Tracker:
     def remember(self, frame: int, answer: Answer, tokens: Tensor, told: Tensor | None) -> None:
         """Remember an answer, or the true masks bool N x 256 x 256 where they are told."""
         choice = answer.ious[:, 1:].argmax(dim=1) + 1
-        rows = torch.arange(self.objects)
+        rows = torch.arange(self.objects, device=choice.device)
         logits = answer.logits[rows, choice].unsqueeze(1)
         presence = answer.presence
         if told is not None:
@@ -208,10 +229,10 @@ def _guide(model: Any, tracker: Tracker, frame: int, truth: Tensor) -> Tensor:
 
 def guide_step(model: Any, rng: np.random.Generator, plan: ClipPlan, clips: int = 3) -> Tensor:
     """Guide loss alone, on the second frames of clips: teaches memory what a mask prompt says."""
-    total = torch.zeros(())
+    total = torch.zeros((), device=model.device)
     for _ in range(clips):
         followed = draw_followed(rng, plan)
-        truth = torch.from_numpy(followed.masks)
+        truth = torch.from_numpy(followed.masks).to(model.device)
         with torch.no_grad():
             features = encode(model, normalised(followed.images), Window())
         tracker = Tracker(model, features, truth.shape[1])
@@ -223,18 +244,20 @@ def guide_step(model: Any, rng: np.random.Generator, plan: ClipPlan, clips: int 
 def clip_step(model: Any, rng: np.random.Generator, plan: ClipPlan) -> tuple[Tensor, float]:
     """Follow objects through a clip; loss and mean IoU over the frames where they show."""
     followed = draw_followed(rng, plan)
-    truth = torch.from_numpy(followed.masks)
+    truth = torch.from_numpy(followed.masks).to(model.device)
     with torch.no_grad():
         features = encode(model, normalised(followed.images), Window())
     tracker = Tracker(model, features, truth.shape[1])
     tracker.start(truth[0])
-    total = torch.zeros(())
+    total = torch.zeros((), device=model.device)
     ious: list[Tensor] = []
     for frame in range(1, plan.frames):
         answer, tokens = tracker.look(frame)
         loss, got = answer_loss(answer, truth[frame], True, 0.3)
         present = truth[frame].flatten(1).any(1)
-        seen = F.binary_cross_entropy_with_logits(answer.presence[:, 0], present.float())
+        seen = F.binary_cross_entropy_with_logits(
+            answer.presence[:, 0], present.float(), torch.where(present, 1.0, _ABSENT_GAIN)
+        )
         total = total + loss.mean() + _PRESENCE_WEIGHT * seen
         ious.append(got[present])
         told = truth[frame] if rng.random() < plan.told else None
@@ -256,7 +279,7 @@ def validate_clips(
     absences: list[bool] = []
     for number in range(clips):
         clip = draw_clip(2**31 + number, frames, 256, difficulty)
-        truth = torch.from_numpy(objects_of(clip)[:, :4])
+        truth = torch.from_numpy(objects_of(clip)[:, :4]).to(model.device)
         features = encode(model, normalised(clip.frames), Window())
         tracker = Tracker(model, features, truth.shape[1])
         tracker.start(truth[0])

@@ -44,6 +44,11 @@ class Prompt:
     labels: Tensor
     dense: Tensor | None = None
 
+    def on(self, device: torch.device) -> Prompt:
+        """The same prompts on a device."""
+        dense = None if self.dense is None else self.dense.to(device)
+        return Prompt(self.coords.to(device), self.labels.to(device), dense)
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -64,7 +69,8 @@ class Answer:
         if not alternatives:
             return self.logits[:, :1]
         choice = self.ious[:, 1:].argmax(dim=1) + 1
-        return self.logits[torch.arange(len(choice)), choice].unsqueeze(1)
+        rows = torch.arange(len(choice), device=choice.device)
+        return self.logits[rows, choice].unsqueeze(1)
 
 
 def normalised(images: npt.NDArray[np.uint8]) -> Tensor:
@@ -74,12 +80,12 @@ def normalised(images: npt.NDArray[np.uint8]) -> Tensor:
 
 
 def encode(model: Any, images: Tensor, window: Window) -> list[Tensor]:
-    """Features of strides 4, 8 and 16, as the mask decoder takes them."""
+    """Features of strides 4, 8 and 16, as the mask decoder takes them, on the network's device."""
     trunk = model.image_encoder.trunk
     cells = IMAGE_SIZE // 4
     codes = trunk._get_pos_embed((cells, cells))
     x0, y0, side = window.x // 4, window.y // 4, window.side // 4
-    x = trunk.patch_embed(images) + codes[:, y0 : y0 + side, x0 : x0 + side]
+    x = trunk.patch_embed(images.to(model.device)) + codes[:, y0 : y0 + side, x0 : x0 + side]
     levels = []
     for number, block in enumerate(trunk.blocks):
         x = block(x)
@@ -111,12 +117,13 @@ def decode(
         model: the network.
         features: from `encode`, without the no-memory embedding.
         owner: P, the image of each prompt.
-        prompt: the prompts.
+        prompt: the prompts, on any device.
         window: the part of the frame that the images show.
     """
+    owner, prompt = owner.to(model.device), prompt.on(model.device)
     fine, middle, coarse = (level[owner] for level in features)
     coarse = coarse + model.no_mem_embed.view(1, -1, 1, 1)
-    corner = torch.tensor([window.x, window.y], dtype=prompt.coords.dtype)
+    corner = torch.tensor([window.x, window.y], dtype=prompt.coords.dtype).to(model.device)
     if prompt.coords.shape[1]:
         sparse, _ = model.sam_prompt_encoder((prompt.coords + corner, prompt.labels), None, None)
     else:

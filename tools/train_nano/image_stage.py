@@ -101,16 +101,17 @@ def _dialogue(
 ) -> tuple[Tensor, float, float]:
     """A first prompt and corrections for some questions of a batch."""
     masks = batch.masks[numbers]
-    truth = torch.from_numpy(masks)
+    truth = torch.from_numpy(masks).to(model.device)
     owner = batch.owner[torch.from_numpy(numbers)]
     weight = truth.flatten(1).any(1).float()
     given = rng.random() < plan.given
-    prompt = _first(rng, masks, batch.free[numbers], boxed)
+    prompt = _first(rng, masks, batch.free[numbers], boxed).on(model.device)
     if given:
         prompt = _with_mask(rng, prompt, encode_mask(model, _worn(rng, truth)))
-    total = torch.zeros(())
+    total = hint = torch.zeros((), device=model.device)
     seen: list[float] = []
     rounds = int(rng.integers(0, plan.rounds + 1))
+    from_first = rng.random() < 0.5  # as the Smart Tool's second pass has it
     for turn in range(rounds + 1):
         answer = decode(model, features, owner, prompt, batch.window)
         alternatives = turn == 0 and prompt.labels.shape[1] == 1 and not given
@@ -120,7 +121,9 @@ def _dialogue(
         total = total + loss.mean()
         seen.append(float((ious * weight).sum() / weight.sum().clamp_min(1.0)))
         if turn < rounds:
-            prompt = _next(model, rng, prompt, answer.best(alternatives), masks)
+            spoken = answer.best(alternatives).detach()
+            hint = hint if turn and from_first else spoken
+            prompt = _next(model, rng, prompt, spoken, hint, masks)
     return total / (rounds + 1), seen[0], seen[-1]
 
 
@@ -151,8 +154,8 @@ def _with_mask(rng: np.random.Generator, prompt: Prompt, dense: Tensor) -> Promp
     if form < 0.4:
         return Prompt(prompt.coords, prompt.labels, dense)
     count = 0 if form < 0.7 else 1
-    coords = torch.zeros(len(prompt.coords), count, 2, dtype=prompt.coords.dtype)
-    return Prompt(coords, -torch.ones(coords.shape[:2], dtype=prompt.labels.dtype), dense)
+    coords = prompt.coords.new_zeros(len(prompt.coords), count, 2)
+    return Prompt(coords, -prompt.labels.new_ones(coords.shape[:2]), dense)
 
 
 def _beside(
@@ -184,12 +187,16 @@ def _worn(rng: np.random.Generator, truth: Tensor) -> Tensor:
 
 
 def _next(
-    model: Any, rng: np.random.Generator, prompt: Prompt, logits: Tensor, masks: Mask
+    model: Any,
+    rng: np.random.Generator,
+    prompt: Prompt,
+    logits: Tensor,
+    hint: Tensor,
+    masks: Mask,
 ) -> Prompt:
-    """All prompts so far, one correcting click, and mostly the logits so far as a mask prompt."""
-    logits = logits.detach()
+    """All prompts so far, a click that corrects `logits`, and mostly `hint` as a mask prompt."""
     full = F.interpolate(logits, size=masks.shape[-2:], mode="bilinear", align_corners=False)
-    found = (full[:, 0] > 0.0).numpy()
+    found = (full[:, 0] > 0.0).cpu().numpy()
     exact = rng.random() < 0.4
     clicks = [correction(rng, f, m, exact) for f, m in zip(found, masks, strict=True)]
     coords = torch.tensor([[click[:2]] for click in clicks], dtype=prompt.coords.dtype)
@@ -198,7 +205,10 @@ def _next(
         prompt = Prompt(prompt.coords[:, :0], prompt.labels[:, :0])
     dense = None
     if rng.random() < 0.75:
-        dense = encode_mask(model, logits.clamp(-CLAMP, CLAMP))
+        dense = encode_mask(model, hint.clamp(-CLAMP, CLAMP))
+    more = Prompt(coords, labels).on(prompt.coords.device)
     return Prompt(
-        torch.cat([prompt.coords, coords], dim=1), torch.cat([prompt.labels, labels], dim=1), dense
+        torch.cat([prompt.coords, more.coords], dim=1),
+        torch.cat([prompt.labels, more.labels], dim=1),
+        dense,
     )

@@ -13,11 +13,12 @@ _REST = 0.2  # weight of the alternatives where the single mask is the answer
 _CLICK_WEIGHT = 0.3
 _NEGATIVE_GAIN = 2.0  # a click on what does not belong must weigh against all that looks alike
 _PRESENCE_WEIGHT = 0.2
+_CONFIDENCE_WEIGHT = 2.0
 
 
 def shrink(masks: Tensor) -> Tensor:
-    """Masks P x H x W as soft targets P x H/4 x W/4: the share of each cell that is covered."""
-    return F.avg_pool2d(masks.float().unsqueeze(1), 4).squeeze(1)
+    """Masks P x H x W as soft targets P x H/2 x W/2: the share of each cell that is covered."""
+    return F.avg_pool2d(masks.float().unsqueeze(1), 2).squeeze(1)
 
 
 def true_ious(logits: Tensor, masks: Tensor) -> Tensor:
@@ -36,7 +37,16 @@ def true_ious(logits: Tensor, masks: Tensor) -> Tensor:
 
 
 def mask_loss(logits: Tensor, soft: Tensor) -> Tensor:
-    """Cross-entropy and Dice loss of each mask, P x M, for soft targets P x h x w."""
+    """Cross-entropy and Dice loss of each mask, P x M.
+
+    Logits are enlarged before they are judged, as they are before a user sees them: where an edge
+    runs through a cell of stride 4 is said by how sure the cells beside it are.
+
+    Args:
+        logits: P x M x h x w.
+        soft: targets P x 2h x 2w.
+    """
+    logits = F.interpolate(logits, size=soft.shape[-2:], mode="bilinear", align_corners=False)
     target = soft.unsqueeze(1).expand_as(logits)
     pixels = F.binary_cross_entropy_with_logits(logits, target, reduction="none").flatten(2)
     chance = logits.sigmoid().flatten(2)
@@ -73,7 +83,7 @@ def answer_loss(
     ious = true_ious(answer.logits, masks)
     confidence = F.smooth_l1_loss(answer.ious, ious, beta=0.05, reduction="none").mean(dim=1)
     presence = F.binary_cross_entropy_with_logits(answer.presence[:, 0], present, reduction="none")
-    total = loss * present + confidence + _PRESENCE_WEIGHT * presence
+    total = loss * present + _CONFIDENCE_WEIGHT * confidence + _PRESENCE_WEIGHT * presence
     got = ious[:, 0]
     if alternatives:
         choice = answer.ious[:, 1:].argmax(dim=1, keepdim=True) + 1

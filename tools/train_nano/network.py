@@ -15,7 +15,9 @@ standard deviation of 1 drown image features of 0.1, and nothing ties a click to
 from __future__ import annotations
 
 import math
+import re
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -33,13 +35,65 @@ _MEMORY_GAIN = 8.0
 _MASK_PROMPT_GAIN = 4.0
 
 
-def build() -> Any:
-    """The network of `nano.yaml`, made of sam2's own classes, on the CPU."""
+def build(config: Path | None = None) -> Any:
+    """The network of a config, made of sam2's own classes, on the CPU.
+
+    Args:
+        config: a YAML file; the packaged `nano.yaml` if None.
+    """
     import hydra
     from omegaconf import OmegaConf
 
-    path = files("sam2_serving.model") / "configs" / CONFIG
+    # Not files("sam2_serving.model"): that would import what the recipe does not need.
+    path = config or files("sam2_serving") / "model" / "configs" / CONFIG
     return hydra.utils.instantiate(OmegaConf.create(path.read_text()).model, _recursive_=True)
+
+
+def adopt(model: Any, weights: dict[str, Tensor]) -> None:
+    """Begin with the weights of a network that may have fewer blocks in the encoder's stages.
+
+    A block that the weights lack starts as one that changes nothing, so that the deeper network
+    begins with the answers of the shallower one.
+
+    Args:
+        model: a network from `build`.
+        weights: state dict; all widths must be those of the model.
+
+    Raises:
+        RuntimeError: a width differs, or the weights have more blocks than the model.
+    """
+    trunk = model.image_encoder.trunk
+    prefix = "image_encoder.trunk.blocks."
+    numbers = {int(k.removeprefix(prefix).split(".")[0]) for k in weights if k.startswith(prefix)}
+    # A stage begins with the block that changes the width; only such blocks have a projection.
+    starts = [0, *(n for n in sorted(numbers) if f"{prefix}{n}.proj.weight" in weights)]
+    ends = [*starts[1:], len(numbers)]
+    firsts = [0, *(end + 1 for end in trunk.stage_ends[:-1])]
+    room = [
+        stop - first for first, stop in zip(firsts, [*firsts[1:], len(trunk.blocks)], strict=True)
+    ]
+    needed = [end - start for start, end in zip(starts, ends, strict=True)]
+    if len(needed) != len(room) or any(n > r for n, r in zip(needed, room, strict=True)):
+        raise RuntimeError(f"the weights have {needed} blocks in their stages, the network {room}")
+    place = {
+        old: first + old - start
+        for start, end, first in zip(starts, ends, firsts, strict=True)
+        for old in range(start, end)
+    }
+    moved = {
+        re.sub(rf"^{re.escape(prefix)}(\d+)\.", lambda m: f"{prefix}{place[int(m[1])]}.", key): v
+        for key, v in weights.items()
+    }
+    with torch.no_grad():
+        for number in set(range(len(trunk.blocks))) - set(place.values()):
+            block = trunk.blocks[number]
+            for layer in (block.attn.proj, block.mlp.layers[-1]):
+                layer.weight.zero_()
+                layer.bias.zero_()
+    missing, unexpected = model.load_state_dict(moved, strict=False)
+    new = [k for k in missing if not k.startswith(prefix)]
+    if new or unexpected:
+        raise RuntimeError(f"the weights lack {new} and have {unexpected}, which fit nothing here")
 
 
 def initialise(model: Any, images: Tensor) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 log = logging.getLogger("train_nano")
 
 _SAVE_EVERY_S = 600.0
+_CPU = torch.device("cpu")
 
 
 @dataclass
@@ -85,6 +86,11 @@ class Run:
         theirs = [p.detach() for p in self.model.parameters()]
         torch._foreach_lerp_(mine, theirs, 1.0 - keep)
 
+    def move(self, device: torch.device) -> None:
+        """Compute on a device from now on; only before the first step of the optimiser."""
+        self.model.to(device)
+        self.average.to(device)
+
     @torch.no_grad()
     def restart_average(self) -> None:
         """Set the averaged weights to the present ones (after an initialisation)."""
@@ -105,12 +111,13 @@ class Run:
         path.with_suffix(".new").replace(path)
         self._saved = time.monotonic()
 
-    def resume(self) -> bool:
-        """Go on from the folder's state; False if there is none."""
+    def resume(self, device: torch.device = _CPU) -> bool:
+        """Go on from the folder's state, on a device; False (and nothing done) if there is none."""
         path = self.folder / "state.pt"
         if not path.exists():
             return False
         state = torch.load(path, map_location="cpu", weights_only=True)
+        self.move(device)
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])

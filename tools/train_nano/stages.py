@@ -27,7 +27,7 @@ class Stage:
     """A part of the training.
 
     Attributes:
-        name: "windows", "images" or "clips".
+        name: "windows", "images", "clips" or "all".
         minutes: its budget.
         rates: first and last learning rate of the image parts.
         memory_rate: learning rate of the memory parts at the start, or 0.
@@ -41,7 +41,7 @@ class Stage:
     rates: tuple[float, float]
     memory_rate: float = 0.0
     averaging: float = 0.998
-    validate_minutes: float = 5.0
+    validate_minutes: float = 10.0
     prepare: Callable[[Run], None] = lambda _: None
 
 
@@ -125,7 +125,7 @@ def check(run: Run, stage: str, images: int = 20) -> None:
             scores.three,
             scores.calibration,
         )
-        if stage == "clips":
+        if stage in ("clips", "all"):
             tracked, absent = validate_clips(run.average, difficulty, 5)
             entry[difficulty] |= {"tracked": tracked, "absent": absent}
             figures += [tracked, absent]

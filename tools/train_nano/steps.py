@@ -72,6 +72,28 @@ def film_step(run: Run, rng: np.random.Generator, progress: float) -> StepReport
     return StepReport(loss, tracked=tracked)
 
 
+def mixed_step(run: Run, rng: np.random.Generator, progress: float) -> StepReport:
+    """Everything by turns, so that nothing is unlearnt: two windows, an image, two clips."""
+    turn = run.progress.stage_step % 5
+    if turn % 2:
+        frames = 5 if progress < 0.4 else 6 if progress < 0.7 else 8
+        plan = ClipPlan(frames, objects=3, hard_share=0.4, told=0.1, cut_share=0.3)
+        loss, tracked = clip_step(run.model, rng, plan)
+        return StepReport(loss, tracked=tracked)
+    whole = turn == 2
+    plan_of_images = ImagePlan(
+        side=256 if whole else 128,
+        images=3 if whole else 6,
+        questions=6 if whole else 4,
+        hard_share=0.6,
+        boxes=0.45,
+        given=0.1,
+        rounds=3,
+        alike=0.2,
+    )
+    return image_step(run.model, rng, plan_of_images)
+
+
 def prepare_images(run: Run) -> None:
     """Make mask prompts as loud as the features have become."""
     network.strengthen_mask_prompts(run.model)

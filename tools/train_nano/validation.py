@@ -56,7 +56,7 @@ def validate(model: Any, difficulty: str, images: int) -> Scores:
 def _scored(
     model: Any, features: list[Tensor], masks: Mask, rng: np.random.Generator
 ) -> list[list[float]]:
-    truth = torch.from_numpy(masks)
+    truth = torch.from_numpy(masks).to(model.device)
     owner = torch.zeros(len(masks), dtype=torch.long)
     box = Prompt(
         torch.tensor([box_of(rng, mask, 0.0) for mask in masks]),
@@ -85,7 +85,7 @@ def _corrected(
     model: Any, rng: np.random.Generator, prompt: Prompt, logits: Tensor, masks: Mask
 ) -> Prompt:
     full = F.interpolate(logits, size=masks.shape[-2:], mode="bilinear", align_corners=False)
-    found = (full[:, 0] > 0.0).numpy()
+    found = (full[:, 0] > 0.0).cpu().numpy()
     clicks = [correction(rng, f, m, True) for f, m in zip(found, masks, strict=True)]
     return Prompt(
         torch.cat([prompt.coords, torch.tensor([[c[:2]] for c in clicks])], dim=1),

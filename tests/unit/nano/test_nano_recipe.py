@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from sam2_serving.model import load_model
 from train_nano import network
+from train_nano.__main__ import begin
+from train_nano.clip_stage import ClipPlan, draw_followed
+from train_nano.curves import draw_curves
 from train_nano.export import export
 from train_nano.forward import Window, encode, normalised
 from train_nano.image_stage import ImagePlan, image_step
 from train_nano.run import Run
 from train_nano.samples import correction
+from train_nano.stages import Stage, run_stage
+
+ROOT = Path(__file__).parents[3]
 
 PLAN = ImagePlan(
     side=64, images=2, questions=2, hard_share=0.5, boxes=0.5, given=0.2, rounds=1, alike=0.5
@@ -105,3 +116,98 @@ def test_corrections_click_where_the_answer_is_wrong():
     x, y, label = correction(rng, found, mask, True)
     assert label == 0
     assert 50 <= y < 60
+
+
+def config_like_nano(folder, **changes):
+    """A YAML of nano's network with other numbers in the encoder."""
+    config = OmegaConf.load(ROOT / "src" / "sam2_serving" / "model" / "configs" / "nano.yaml")
+    OmegaConf.update(config, "model.image_encoder.trunk", changes)
+    path = folder / "changed.yaml"
+    OmegaConf.save(config, path)
+    return path
+
+
+DEEPER = {"stages": [2, 3, 4, 1], "global_att_blocks": [6, 7, 8]}
+
+
+def test_a_deeper_network_begins_with_the_answers_of_the_shallower_one(tmp_path):
+    torch.manual_seed(0)
+    shallow, deep = network.build(), network.build(config_like_nano(tmp_path, **DEEPER))
+    torch.nn.init.normal_(shallow.image_encoder.trunk.pos_embed)
+    network.adopt(deep, shallow.state_dict())
+    images = normalised(np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3), np.uint8))
+    assert len(deep.image_encoder.trunk.blocks) == len(shallow.image_encoder.trunk.blocks) + 3
+    with torch.no_grad():
+        expected, given = (encode(model, images, Window()) for model in (shallow, deep))
+    for mine, theirs in zip(given, expected, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4)
+    # The new blocks can learn: what they add is nothing, but its gradient is something.
+    encode(deep, images, Window())[2].square().sum().backward()
+    assert float(deep.image_encoder.trunk.blocks[1].mlp.layers[-1].weight.grad.abs().sum()) > 0.0
+
+
+def test_other_widths_and_more_blocks_are_refused(tmp_path):
+    torch.manual_seed(0)
+    nano = network.build()
+    wider = {**nano.state_dict(), "no_mem_embed": torch.zeros(1, 1, 144)}
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        network.adopt(nano, wider)
+    longer = network.build(config_like_nano(tmp_path, stages=[1, 2, 4, 1]))
+    with pytest.raises(RuntimeError, match=r"\[1, 2, 4, 1\].*\[1, 2, 3, 1\]"):
+        network.adopt(nano, longer.state_dict())
+
+
+def test_a_cut_shows_another_film_and_no_object():
+    plain = ClipPlan(frames=6, objects=3, hard_share=0.0, told=0.0)
+    lengths = set()
+    for seed in range(6):
+        whole = draw_followed(np.random.default_rng(seed), plain)
+        cut = draw_followed(np.random.default_rng(seed), replace(plain, cut_share=1.0))
+        other = (cut.images != whole.images).any(axis=(1, 2, 3))
+        gone = np.flatnonzero(other)
+        assert np.array_equal(gone, np.arange(gone[0], gone[0] + len(gone)))
+        assert gone[0] > 0
+        assert not cut.masks[gone].any()
+        assert np.array_equal(cut.masks[~other], whole.masks[~other])
+        lengths.add(len(gone))
+    assert lengths <= {1, 2, 3}
+    assert len(lengths) > 1
+
+
+def test_the_last_stage_begins_with_given_weights_and_goes_on(tmp_path):
+    given = Namespace(
+        begin_with=ROOT / "checkpoints" / "nano" / "nano.pt", device=torch.device("cpu"), seed=3
+    )
+    run = new_run(tmp_path / "run", 1)
+    begin(run, given)
+    shipped = torch.load(given.begin_with, weights_only=True)["model"]
+    for key, value in run.average.state_dict().items():
+        torch.testing.assert_close(value, shipped[key].float(), msg=key)
+    assert run.progress.stage == 3
+    train(run, 1)
+    run.save(force=True)
+    resumed = new_run(tmp_path / "run", 2)
+    begin(resumed, given)
+    assert resumed.progress == run.progress
+    assert (resumed.progress.stage, resumed.progress.stage_step) == (3, 1)
+    run_stage(resumed, 2, Stage("clips", 60.0, (1e-4, 1e-5)), never)  # is behind it
+    assert resumed.progress == run.progress
+
+
+def never(run, rng, progress):
+    raise AssertionError("an earlier stage was begun again")
+
+
+def test_curves_show_clips_from_where_they_are_validated(tmp_path):
+    figures = {"click": 0.5, "box": 0.6, "three": 0.7}
+    history = [{"step": step, "easy": dict(figures), "hard": dict(figures)} for step in (1, 2)]
+    draw_curves(tmp_path, history)
+    before = cv2.imread(str(tmp_path / "curves.png"))
+    for entry in history:
+        entry["easy"] |= {"tracked": 0.2 * entry["step"], "absent": 0.1}
+        entry["hard"] |= {"tracked": 0.2 * entry["step"], "absent": 0.3}
+    draw_curves(tmp_path, history)
+    after = cv2.imread(str(tmp_path / "curves.png"))
+    plot = slice(60, 700)
+    changed = (before[:, plot] != after[:, plot]).any(axis=2)
+    assert changed.sum() > 200
