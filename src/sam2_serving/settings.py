@@ -55,7 +55,23 @@ class ServerSettings(BaseSettings):
     host_store_mb: int = Field(
         2048, ge=0, description="Budget of embeddings kept in host memory beside a GPU, MiB."
     )
+    prefetch_share: float = Field(
+        0.25,
+        ge=0,
+        le=0.9,
+        description="Part of store_mb for images encoded before anybody asked; 0: none are.",
+    )
+    prefetch_next: int = Field(
+        2,
+        ge=0,
+        le=16,
+        description="Neighbours of an opened image, frame or slice that are encoded before they "
+        "are opened; 0: only what /smart_cache names.",
+    )
     queue_limit: int = Field(256, ge=1, description="Work units that may wait; more get a 503.")
+    client_queue_limit: int = Field(
+        64, ge=1, description="Work units that may wait for one client; more get that client a 503."
+    )
 
     max_request_mb: int = Field(64, ge=1, description="Largest request body, MiB.")
     max_image_mb: int = Field(512, ge=1, description="Largest image file, MiB.")

@@ -243,7 +243,7 @@ def test_other_methods(method: str, app: RunningApp) -> None:
 
 def test_routes_of_the_sdk_that_would_hang_or_crash_say_so(app: RunningApp) -> None:
     """Contract 7.2 S3, S4, S11, S13 and 4.4: they would hang, or write outside their folder."""
-    for route in ("tracking_by_detection", "run_speedtest", "smart_cache"):
+    for route in ("tracking_by_detection", "run_speedtest"):
         answer = app.post(route, {"state": {"image_id": 1}})
         assert answer.status_code == 501
         assert answer.json()["message"].startswith("Not supported yet")

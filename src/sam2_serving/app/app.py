@@ -26,6 +26,7 @@ from sam2_serving.app.inference.tool import make_inference_tool
 from sam2_serving.app.media import MediaLibrary
 from sam2_serving.app.page import page_options, told_on_page
 from sam2_serving.app.platform.api import PlatformClient
+from sam2_serving.app.prefetching import LookAhead, smart_cache_router
 from sam2_serving.app.reporting import AppError, BadRequest, DeployFailed
 from sam2_serving.app.sdk_app import OBJECT_CLASS, SdkApp
 from sam2_serving.app.serving import serving_router
@@ -146,6 +147,8 @@ class SegmentAnything2(SdkApp):
             store_bytes=settings.store_mb * 2**20,
             host_store_bytes=settings.host_store_mb * 2**20,
             queue_limit=settings.queue_limit,
+            client_limit=settings.client_queue_limit,
+            ahead_share=settings.prefetch_share,
         )
         return engine, str(model.device), model.dtype
 
@@ -249,7 +252,9 @@ class SegmentAnything2(SdkApp):
         )
         editing = Editing(EditMasks(settings.data_dir / "edits"), platform, max_pixels)
         workers = Workers(waiting_limit=settings.queue_limit)
-        tool = SmartTool(self, library, editing, servers)
+        ahead = LookAhead(library, platform, settings.prefetch_next)
+        tool = SmartTool(self, library, editing, servers, ahead)
+        server.include_router(smart_cache_router(ahead, self, servers, workers))
         server.include_router(smart_tool_router(tool, workers))
         server.include_router(batched_router(BatchedSmartTool(tool), workers))
         inference = make_inference_tool(self, platform, library, settings, servers)

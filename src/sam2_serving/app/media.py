@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from sam2_serving.app.reporting import BadRequest, MediaTooLarge
 from sam2_serving.app.requests import SmartToolContext
 from sam2_serving.app.single_flight import SingleFlight
 from sam2_serving.app.sources import ImageInfo, Source, Sources
-from sam2_serving.engine import ImageKey, ImageSource
+from sam2_serving.engine import CancelToken, ImageKey, ImageSource
 from sam2_serving.images import decode_image
 
 Size = tuple[int, int]
@@ -29,6 +30,7 @@ class Media:
     Attributes:
         source: what the engine needs.
         image: what the platform says of it, if it is an image.
+        row: how many pictures there are where this one is from: see `Source`.
     """
 
     def __init__(
@@ -37,9 +39,11 @@ class Media:
         stated_size: Size | None,
         measure: Callable[[], Size],
         image: ImageInfo | None = None,
+        row: int | None = None,
     ) -> None:
         self.source = source
         self.image = image
+        self.row = row
         self._stated_size = stated_size
         self._measure = measure
 
@@ -96,6 +100,12 @@ class MediaLibrary:
         self._sizes = Sizes()
         self._measuring: SingleFlight[Size] = SingleFlight()
 
+    def until(self, given_up: CancelToken) -> MediaLibrary:
+        """Return the same library, whose downloads end when the token is cancelled."""
+        library = copy.copy(self)
+        library._sources = self._sources.until(given_up)
+        return library
+
     def find(self, caller: Caller, context: SmartToolContext) -> Media:
         """Return the image of a Smart Tool request, after the platform said that it may be seen.
 
@@ -151,4 +161,5 @@ class MediaLibrary:
         def load() -> npt.NDArray[np.uint8]:
             return held.pop() if held else decode()
 
-        return Media(ImageSource(source.key, load), source.size, measure, source.image)
+        image = ImageSource(source.key, load, caller.token_hash)
+        return Media(image, source.size, measure, source.image, source.row)

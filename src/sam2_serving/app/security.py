@@ -88,7 +88,6 @@ NOT_SERVED_YET = frozenset(
     {
         "/tracking_by_detection",
         "/run_speedtest",
-        "/smart_cache",
         "/smart_cache_files",
     }
 )

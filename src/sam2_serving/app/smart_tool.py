@@ -13,7 +13,8 @@ from sam2_serving.app.addresses import ServerPolicy
 from sam2_serving.app.edit_masks import BoolMask
 from sam2_serving.app.editing import Editing
 from sam2_serving.app.media import Media, MediaLibrary
-from sam2_serving.app.platform.api import caller_of
+from sam2_serving.app.platform.api import Caller, caller_of
+from sam2_serving.app.prefetching import LookAhead
 from sam2_serving.app.reporting import (
     BadRequest,
     SmartToolRoute,
@@ -92,6 +93,7 @@ def smart_tool_router(tool: SmartTool, workers: Workers) -> APIRouter:
 class Question:
     """What one request asks of the model."""
 
+    caller: Caller
     context: SmartToolContext
     media: Media
     prompts: Prompts
@@ -113,6 +115,7 @@ class SmartTool:
     library: MediaLibrary
     editing: Editing
     servers: ServerPolicy
+    ahead: LookAhead
 
     def segment(self, body: SmartToolRequest, cancel: CancelToken) -> SmartToolAnswer:
         """Answer one request; blocks."""
@@ -127,6 +130,7 @@ class SmartTool:
             # The model was frozen or replaced meanwhile: the one that serves now answers.
             engine = self.served.ready_engine()
             result = engine.segment(asked.media.source, asked.prompts, refine=refine, cancel=cancel)
+        self.ahead.opened(engine, asked.caller, asked.context, asked.media)
         return asked.answer(result)
 
     def understand(self, body: SmartToolRequest) -> Question | SmartToolAnswer:
@@ -155,7 +159,7 @@ class SmartTool:
         if prompts.is_empty or _click_outside_crop(context):
             return nothing
         refine = settings.refine or served.refine
-        return Question(context, media, prompts, refine, settings.cleanup)
+        return Question(caller, context, media, prompts, refine, settings.cleanup)
 
     def _start_of(self, body: SmartToolRequest) -> AbstractContextManager[None]:
         if not body.context.starts_edit:

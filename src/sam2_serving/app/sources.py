@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import copy
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from sam2_serving.app.permissions import MediaInfo, Permissions
 from sam2_serving.app.platform.api import Caller, PlatformClient
 from sam2_serving.app.reporting import BadRequest, PlatformUnavailable
 from sam2_serving.app.requests import VideoFrame, VolumeSlice
-from sam2_serving.engine import ImageKey
+from sam2_serving.engine import CancelToken, ImageKey
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,15 @@ class Source:
         download: fetches the file.
         size: (width, height) that the platform states, in pixels; None if it states none.
         image: what else the platform says, if it is an image.
+        row: how many pictures the video, or the axis of the volume, has, if it is of one and the
+            platform counts them.
     """
 
     key: ImageKey
     download: Callable[[], bytes]
     size: tuple[int, int] | None = None
     image: ImageInfo | None = None
+    row: int | None = None
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,19 @@ class Sources:
             max_bytes: largest file.
         """
         self._platform = platform
+        self._downloads = platform
         self._permissions = permissions
         self._max_bytes = max_bytes
+
+    def until(self, given_up: CancelToken) -> Sources:
+        """Return the same sources; downloads of images, frames and slices end with the token.
+
+        Questions about rights do not: others may be waiting for the same answer. Of hashes and
+        photos the download is that question.
+        """
+        sources = copy.copy(self)
+        sources._downloads = self._platform.until(given_up)
+        return sources
 
     def image(self, caller: Caller, image_id: int) -> Source:
         """Return an image by its id."""
@@ -94,7 +109,7 @@ class Sources:
         key = ImageKey("image", caller.server, str(image_id), info.version)
         return Source(
             key,
-            lambda: self._platform.image_bytes(caller, image_id, self._max_bytes),
+            lambda: self._downloads.image_bytes(caller, image_id, self._max_bytes),
             info.size,
             info,
         )
@@ -143,7 +158,9 @@ class Sources:
             )
         key = ImageKey("frame", caller.server, f"{video_id}/{index}", info.version)
         return Source(
-            key, lambda: self._platform.frame_bytes(caller, video_id, index, self._max_bytes)
+            key,
+            lambda: self._downloads.frame_bytes(caller, video_id, index, self._max_bytes),
+            row=info.frames,
         )
 
     def slice(self, caller: Caller, slice: VolumeSlice) -> Source:
@@ -173,7 +190,9 @@ class Sources:
             info.version,
             f"{slice.window_center!r}/{slice.window_width!r}",
         )
-        return Source(key, lambda: self._platform.slice_bytes(caller, slice, self._max_bytes))
+        return Source(
+            key, lambda: self._downloads.slice_bytes(caller, slice, self._max_bytes), row=count
+        )
 
     def photo(self, caller: Caller, photo_id: int) -> Source:
         """Return a photo of a point cloud.

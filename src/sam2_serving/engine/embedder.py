@@ -27,10 +27,12 @@ class ImageSource:
         key: what pixels they are.
         load: fetches them, RGB uint8 HxWx3; called only if no embedding is stored. Whatever it
             raises reaches the one who asked.
+        client: who asks, an opaque name; clients are served in turn.
     """
 
     key: ImageKey
     load: Callable[[], npt.NDArray[np.uint8]]
+    client: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Embedder:
         return EmbeddingKey(model.fingerprint, model.input_size, model.dtype, image)
 
     def embedding(
-        self, source: ImageSource, priority: Priority, client: str, cancel: CancelToken | None
+        self, source: ImageSource, priority: Priority, cancel: CancelToken | None
     ) -> ImageEmbedding:
         """Return an embedding; blocks.
 
@@ -79,7 +81,7 @@ class Embedder:
             Busy, EngineClosed: the engine's own reasons.
             Exception: whatever the source raises.
         """
-        turn = EncodeTurn(self._scheduler, priority, client, cancel)
+        turn = EncodeTurn(self._scheduler, priority, source.client, cancel)
 
         def make() -> ImageEmbedding:
             with self._prefetcher.foreground():

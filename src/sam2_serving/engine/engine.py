@@ -133,7 +133,6 @@ class Engine:
         *,
         refine: Refine = "two_pass",
         cancel: CancelToken | None = None,
-        client: str = "",
     ) -> Segmentation:
         """Segment one object; blocks until the answer is there.
 
@@ -144,7 +143,6 @@ class Engine:
             prompts: not empty.
             refine: see `sam2_serving.model.segment`.
             cancel: gives the request up while it waits.
-            client: who asks; clients are served in turn.
 
         Raises:
             Busy: too much work is waiting, all in all or of this client.
@@ -157,12 +155,12 @@ class Engine:
         key = self._embedder.key(source.key)
         try:
             with self._embedder.foreground():
-                embedding = self._embedder.embedding(source, Priority.CLICK_ENCODE, client, cancel)
+                embedding = self._embedder.embedding(source, Priority.CLICK_ENCODE, cancel)
                 finish = self._scheduler.run(
                     Priority.CLICK_DECODE,
                     lambda: self._decode(key, embedding, prompts, refine),
                     cancel,
-                    client=client,
+                    client=source.client,
                 )
                 return finish()
         except CancelledError as error:
@@ -175,16 +173,13 @@ class Engine:
         *,
         refine: Refine = "two_pass",
         cancel: CancelToken | None = None,
-        client: str = "",
     ) -> list[Segmentation]:
         """Segment many objects of one image, several in one run of the decoder.
 
         Args and errors as of `segment`; the answers are in the order of the prompts, and agree
         with those of `segment` up to rounding.
         """
-        found = dict(
-            self.segment_each(source, prompts, refine=refine, cancel=cancel, client=client)
-        )
+        found = dict(self.segment_each(source, prompts, refine=refine, cancel=cancel))
         return [found[at] for at in range(len(prompts))]
 
     def segment_each(
@@ -194,7 +189,6 @@ class Engine:
         *,
         refine: Refine = "two_pass",
         cancel: CancelToken | None = None,
-        client: str = "",
     ) -> Iterator[tuple[int, Segmentation]]:
         """As `segment_many`, but one at a time: masks of a large image take much memory.
 
@@ -205,7 +199,7 @@ class Engine:
             raise ValueError("There is nothing to segment: give a click, a box or a mask.")
         job = object()
         try:
-            embedding = self._embedder.embedding(source, Priority.MANY, client, cancel)
+            embedding = self._embedder.embedding(source, Priority.MANY, cancel)
             order = sorted(range(len(prompts)), key=lambda at: form_of(prompts[at]))
             units = [
                 order[at : at + PROMPTS_AT_ONCE] for at in range(0, len(order), PROMPTS_AT_ONCE)
@@ -213,7 +207,7 @@ class Engine:
             for unit in units:
                 asked = [prompts[at] for at in unit]
                 decode = partial(self._decode_many, embedding, asked, refine)
-                found = self._scheduler.run(Priority.MANY, decode, cancel, job, client)
+                found = self._scheduler.run(Priority.MANY, decode, cancel, job, source.client)
                 for at, finish in zip(unit, found, strict=True):
                     yield at, finish()
         except CancelledError as error:
@@ -249,7 +243,6 @@ class Engine:
         *,
         cancel: CancelToken | None = None,
         progress: Progress | None = None,
-        client: str = "",
     ) -> Iterator[FoundMask]:
         """Find everything in an image while the result is iterated over, on the caller's thread.
 
@@ -258,7 +251,6 @@ class Engine:
             settings: what to ask and what to keep.
             cancel: ends the search within one batch of points.
             progress: told (batches of points done, all) after each.
-            client: who asks; clients are served in turn.
 
         Returns:
             masks, as soon as their crop is through; see `sam2_serving.model.find_all`. Iterating
@@ -271,9 +263,9 @@ class Engine:
 
         def embed_whole(load: Callable[[], npt.NDArray[np.uint8]]) -> ImageEmbedding:
             loaded = replace(source, load=load)
-            return self._embedder.embedding(loaded, Priority.MANY, client, token)
+            return self._embedder.embedding(loaded, Priority.MANY, token)
 
-        turns = DeviceTurns(self._scheduler, Priority.AUTOMATIC, token, client)
+        turns = DeviceTurns(self._scheduler, Priority.AUTOMATIC, token, source.client)
         job = AutomaticJob(self._open_model, settings, turns, source.load, embed_whole)
         return job.find(progress)
 

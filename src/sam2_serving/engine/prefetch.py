@@ -24,6 +24,8 @@ MAX_CLIENTS = 256
 PLANS_OF_ONE_CLIENT = 8
 TRIES = 6
 """A plan that was given up so often is dropped: each time a download may have been in vain."""
+FAILURES = 3
+"""A plan of which so many pictures could not be had is dropped, too."""
 FIRST_PAUSE_S = 0.05
 """After a plan was given up; doubled each time."""
 QUIET_CHECK_S = 1.0
@@ -205,6 +207,7 @@ class Prefetcher(Generic[Source]):
 
     def _carry_out(self, wanted: _Wanted[Source], attempt: Attempt) -> _Wanted[Source] | None:
         """Make what a plan names; returns what is left for later."""
+        failures = 0
         try:
             for place, find in enumerate(wanted.plan(attempt.cancel)):
                 if place < wanted.done:
@@ -215,8 +218,9 @@ class Prefetcher(Generic[Source]):
                 made = self._make_one(find, attempt)
                 if attempt.cancel.cancelled:
                     return replace(wanted, done=place)
-                if attempt.taken_over:
-                    break  # its client is there by now, and will need something else next
+                failures += made is None
+                if attempt.taken_over or failures == FAILURES:
+                    break  # if taken over, its client is there, and will need something else next
                 if made and self._others_wait():
                     return replace(wanted, done=place + 1)
         except EngineClosed:
@@ -227,7 +231,8 @@ class Prefetcher(Generic[Source]):
             self._count_failure()
         return None
 
-    def _make_one(self, find: Find[Source], attempt: Attempt) -> bool:
+    def _make_one(self, find: Find[Source], attempt: Attempt) -> bool | None:
+        """Make one picture's embedding; tells whether that was needed, None if it failed."""
         try:
             return self._make(find(), attempt)
         except EngineClosed:
@@ -238,7 +243,7 @@ class Prefetcher(Generic[Source]):
             # What could not be had is left out, in silence: nobody asked for it.
             if not attempt.cancel.cancelled:
                 self._count_failure()
-        return False
+        return None
 
     def _count_failure(self) -> None:
         with self._changed:

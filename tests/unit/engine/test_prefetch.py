@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sam2_serving.engine import CancelToken, Engine, ImageKey, ImageSource, Priority
-from sam2_serving.engine.prefetch import TRIES, Attempt, Prefetcher
+from sam2_serving.engine.prefetch import FAILURES, TRIES, Attempt, Prefetcher
 from sam2_serving.model import Point, Prompts, load_model
 from sam2_serving.pretrained import REPOSITORY
 from sam2_serving.scenes import draw_scene
@@ -175,6 +175,11 @@ def test_what_cannot_be_had_is_left_out_and_counted(maker):
     until(lambda: maker.prefetcher.counters.failed == 2)
     maker.want("a", "3")
     maker.until("23")
+    maker.prefetcher.want("a", "row", lambda _: [*[refuse] * FAILURES, lambda: "4"])
+    maker.want("a", "5", topic="another row")
+    maker.until("235")
+    time.sleep(0.05)
+    assert maker.made[-1] == "5", "a plan of which nothing can be had comes to an end"
 
 
 def test_a_closed_one_does_nothing(maker):

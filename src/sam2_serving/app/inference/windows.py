@@ -81,7 +81,7 @@ def _part(source: ImageSource, size: Size, window: Box, load: Callable[[], Pixel
     x0, y0, x1, y1 = (int(side) for side in window)
     name = f"{source.key.window} crop {x0},{y0},{x1},{y1}".strip()
     key = replace(source.key, window=name)
-    return ImageSource(key, lambda: np.ascontiguousarray(load()[y0:y1, x0:x1]))
+    return replace(source, key=key, load=lambda: np.ascontiguousarray(load()[y0:y1, x0:x1]))
 
 
 def windows_of(settings: InferenceSettings, region: Box) -> list[Box]:

@@ -7,6 +7,7 @@ whole answer is kept here, because a slow drip never trips a per-read time-out.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -27,6 +28,7 @@ from sam2_serving.app.addresses import ServerPolicy
 from sam2_serving.app.reporting import (
     AppError,
     BadRequest,
+    ClientGone,
     MediaNotFound,
     MediaTooLarge,
     PermissionDenied,
@@ -35,6 +37,7 @@ from sam2_serving.app.reporting import (
     Unauthorized,
 )
 from sam2_serving.app.requests import VolumeSlice
+from sam2_serving.engine import CancelToken
 
 TRIES = 2
 PAUSE_S = 0.3
@@ -120,6 +123,7 @@ class PlatformClient:
             timeout_s: time that one call may take from first to last byte, seconds.
         """
         self._timeout_s = timeout_s
+        self._given_up = CancelToken()
         # Redirects are not followed: the token must not travel to where an answer points.
         self._client = httpx.Client(
             timeout=httpx.Timeout(timeout_s, connect=min(5.0, timeout_s)),
@@ -130,6 +134,15 @@ class PlatformClient:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+    def until(self, given_up: CancelToken) -> PlatformClient:
+        """Return a client on the same connections whose calls end when the token is cancelled.
+
+        They then raise ClientGone: between two parts of the answer at the latest.
+        """
+        client = copy.copy(self)
+        client._given_up = given_up
+        return client
 
     def image_info(self, caller: Caller, image_id: int) -> dict[str, Any]:
         """Return the platform's record of an image (`images.info`).
@@ -288,9 +301,9 @@ class PlatformClient:
         try:
             with self._client.stream("POST", url, json=body, headers=headers(caller)) as response:
                 if response.status_code != 200:
-                    _log_refusal(route, response, deadline)
+                    _log_refusal(route, response, deadline, self._given_up)
                     raise refusal(response.status_code, what)
-                content = _read(response, what, max_bytes, deadline)
+                content = _read(response, what, max_bytes, deadline, self._given_up)
                 return Answer(content, response.headers.get("content-type", ""))
         except httpx.TimeoutException as error:
             raise _too_slow() from error
@@ -315,9 +328,13 @@ def headers(caller: Caller) -> dict[str, str]:
     return key | {"x-task-id": task_id} if task_id else key
 
 
-def _read(response: httpx.Response, what: str, max_bytes: int, deadline: float) -> bytes:
+def _read(
+    response: httpx.Response, what: str, max_bytes: int, deadline: float, given_up: CancelToken
+) -> bytes:
     received = bytearray()
     for chunk in response.iter_bytes():
+        if given_up.cancelled:
+            raise ClientGone(f"Nobody needs the file of {what} now.")
         received += chunk
         if len(received) > max_bytes:
             raise MediaTooLarge(
@@ -329,10 +346,12 @@ def _read(response: httpx.Response, what: str, max_bytes: int, deadline: float) 
     return bytes(received)
 
 
-def _log_refusal(route: str, response: httpx.Response, deadline: float) -> None:
+def _log_refusal(
+    route: str, response: httpx.Response, deadline: float, given_up: CancelToken
+) -> None:
     """Keep the platform's own words for those who look for the cause."""
     try:
-        words = _read(response, "refusal", MAX_REFUSAL_BYTES, deadline)
+        words = _read(response, "refusal", MAX_REFUSAL_BYTES, deadline, given_up)
     except (AppError, httpx.HTTPError):
         words = b""
     logger.warning(

@@ -251,7 +251,9 @@ class TrackLine:
         claim = self.claims.claim(where, run.job.track_id, kinds, material.indices)
         run.claim = claim
         try:
-            tracking = run.engine.track(request, material.frames, run.job.cancel)
+            tracking = run.engine.track(
+                request, material.frames, run.job.cancel, run.job.token_hash
+            )
             run.sink = make_sink(claim, self._landed(run))
             TrackJob(
                 tracking,
