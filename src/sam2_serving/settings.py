@@ -55,6 +55,12 @@ class ServerSettings(BaseSettings):
     host_store_mb: int = Field(
         2048, ge=0, description="Budget of embeddings kept in host memory beside a GPU, MiB."
     )
+    disk_store_mb: int = Field(
+        0, ge=0, description="Budget of embeddings kept on disk over restarts; 0: none, MiB."
+    )
+    disk_store_dir: Path | None = Field(
+        None, description="Their folder; default: `embeddings` in the data folder."
+    )
     prefetch_share: float = Field(
         0.25,
         ge=0,
@@ -119,6 +125,11 @@ class ServerSettings(BaseSettings):
         default_factory=list,
         description="Platform addresses a request may name besides the configured one (JSON list).",
     )
+
+    @property
+    def disk_store_folder(self) -> Path:
+        """Folder of the embeddings that are kept on disk."""
+        return self.disk_store_dir or self.data_dir / "embeddings"
 
 
 @lru_cache(maxsize=1)

@@ -35,7 +35,7 @@ from sam2_serving.app.smart_tool import SmartTool, smart_tool_router
 from sam2_serving.app.tracking.routes import tracking_router
 from sam2_serving.app.tracking.tool import make_track_tool
 from sam2_serving.app.workers import Workers
-from sam2_serving.engine import Engine
+from sam2_serving.engine import DiskTier, Engine
 from sam2_serving.model import DeviceError, ModelError, available_devices, load_model
 from sam2_serving.model.devices import resolve_device
 from sam2_serving.settings import ServerSettings, server_settings
@@ -146,6 +146,7 @@ class SegmentAnything2(SdkApp):
             model,
             store_bytes=settings.store_mb * 2**20,
             host_store_bytes=settings.host_store_mb * 2**20,
+            disk=DiskTier(settings.disk_store_folder, settings.disk_store_mb * 2**20),
             queue_limit=settings.queue_limit,
             client_limit=settings.client_queue_limit,
             ahead_share=settings.prefetch_share,
@@ -248,7 +249,10 @@ class SegmentAnything2(SdkApp):
         platform = PlatformClient(settings.platform_timeout_s)
         max_pixels = settings.max_image_pixels
         library = MediaLibrary(
-            platform, max_bytes=settings.max_image_mb * 2**20, max_pixels=max_pixels
+            platform,
+            max_bytes=settings.max_image_mb * 2**20,
+            max_pixels=max_pixels,
+            kept_size=self.deployment.kept_size,
         )
         editing = Editing(EditMasks(settings.data_dir / "edits"), platform, max_pixels)
         workers = Workers(waiting_limit=settings.queue_limit)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from sam2_serving.app.reporting import Conflict, DeployFailed, ModelNotReady
-from sam2_serving.engine import Engine
+from sam2_serving.engine import Engine, EngineClosed, ImageKey
 
 State = Literal["stopped", "loading", "ready", "failed"]
 
@@ -155,6 +155,17 @@ class Deployment:
                     return True
             except Conflict:
                 return False
+
+    def kept_size(self, image: ImageKey) -> tuple[int, int] | None:
+        """Return (width, height) of an image whose embedding the engine has on disk, else None."""
+        served = self.served
+        if served is None or served.engine is None:
+            return None
+        try:
+            size = served.engine.kept_size(image)
+        except EngineClosed:
+            return None
+        return None if size is None else (size[1], size[0])
 
     def take_served(self) -> Served | None:
         """Stop serving and hand over what was served, whose engine is to be closed."""

@@ -86,6 +86,7 @@ class MediaLibrary:
         max_bytes: int,
         max_pixels: int,
         permissions: Permissions | None = None,
+        kept_size: Callable[[ImageKey], Size | None] = lambda _: None,
     ) -> None:
         """Make a library.
 
@@ -94,8 +95,11 @@ class MediaLibrary:
             max_bytes: largest file.
             max_pixels: largest picture.
             permissions: what is known of the callers' rights.
+            kept_size: what an earlier process kept of a picture, so that it is not downloaded only
+                to be measured.
         """
         self._sources = Sources(platform, permissions or Permissions(), max_bytes)
+        self._kept_size = kept_size
         self._max_pixels = max_pixels
         self._sizes = Sizes()
         self._measuring: SingleFlight[Size] = SingleFlight()
@@ -153,10 +157,13 @@ class MediaLibrary:
             return width, height
 
         def measure() -> Size:
-            known = self._sizes.get(source.key)
+            known = self._sizes.get(source.key) or self._kept_size(source.key)
+            if known is not None:
+                self._sizes.remember(source.key, known)
+                return known
             # One download for all who ask at once, but for each caller with their own token.
             flight = (caller.token_hash, source.key)
-            return known or self._measuring.run(flight, decode_and_hold)
+            return self._measuring.run(flight, decode_and_hold)
 
         def load() -> npt.NDArray[np.uint8]:
             return held.pop() if held else decode()

@@ -24,10 +24,12 @@ class MediaInfo:
     Attributes:
         version: changes whenever the pixels do.
         size: (width, height) in pixels, or None if the platform does not say.
+        by_content: the version is a hash of the content.
     """
 
     version: str
     size: tuple[int, int] | None = None
+    by_content: bool = False
 
 
 Info = TypeVar("Info", bound=MediaInfo)

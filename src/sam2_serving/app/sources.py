@@ -100,13 +100,16 @@ class Sources:
             return ImageInfo(
                 _version(info),
                 _size(info),
+                _has_hash(info),
                 name if isinstance(name, str) else None,
                 _count(info.get("datasetId")),
                 _count(info.get("projectId")),
             )
 
         info = self._permissions.info(caller, "image", str(image_id), ask)
-        key = ImageKey("image", caller.server, str(image_id), info.version)
+        key = ImageKey(
+            "image", caller.server, str(image_id), info.version, by_content=info.by_content
+        )
         return Source(
             key,
             lambda: self._downloads.image_bytes(caller, image_id, self._max_bytes),
@@ -131,10 +134,10 @@ class Sources:
 
         def ask() -> MediaInfo:
             held.append(fetch())
-            return MediaInfo(image_hash)
+            return MediaInfo(image_hash, by_content=True)
 
         self._permissions.info(caller, "hash", image_hash, ask)
-        key = ImageKey("hash", caller.server, image_hash, image_hash)
+        key = ImageKey("hash", caller.server, image_hash, image_hash, by_content=True)
         return Source(key, lambda: held.pop() if held else fetch())
 
     def frame(self, caller: Caller, frame: VideoFrame) -> Source:
@@ -149,14 +152,20 @@ class Sources:
             info = self._platform.video_info(caller, video_id)
             file_meta = info.get("fileMeta")
             frames = file_meta.get("framesCount") if isinstance(file_meta, dict) else None
-            return VideoInfo(_version(info), frames=_count(frames))
+            return VideoInfo(_version(info), by_content=_has_hash(info), frames=_count(frames))
 
         info = self._permissions.info(caller, "video", str(video_id), ask)
         if info.frames is not None and index >= info.frames:
             raise BadRequest(
                 f"The request names frame {index}; the video's frames are 0 to {info.frames - 1}."
             )
-        key = ImageKey("frame", caller.server, f"{video_id}/{index}", info.version)
+        key = ImageKey(
+            "frame",
+            caller.server,
+            f"{video_id}/{index}",
+            info.version,
+            by_content=info.by_content,
+        )
         return Source(
             key,
             lambda: self._downloads.frame_bytes(caller, video_id, index, self._max_bytes),
@@ -174,7 +183,9 @@ class Sources:
 
         def ask() -> VolumeInfo:
             info = self._platform.volume_info(caller, volume_id)
-            return VolumeInfo(_version(info), slices=_slice_counts(info))
+            return VolumeInfo(
+                _version(info), by_content=_has_hash(info), slices=_slice_counts(info)
+            )
 
         info = self._permissions.info(caller, "volume", str(volume_id), ask)
         count = info.slices["xyz".index(axis)]
@@ -189,6 +200,7 @@ class Sources:
             f"{volume_id}/{axis}/{index}",
             info.version,
             f"{slice.window_center!r}/{slice.window_width!r}",
+            info.by_content,
         )
         return Source(
             key, lambda: self._downloads.slice_bytes(caller, slice, self._max_bytes), row=count
@@ -208,7 +220,7 @@ class Sources:
 
         def ask() -> MediaInfo:
             held.append(fetch())
-            return MediaInfo(hashlib.sha256(held[0]).hexdigest())
+            return MediaInfo(hashlib.sha256(held[0]).hexdigest(), by_content=True)
 
         info = self._permissions.info(caller, "photo", str(photo_id), ask)
 
@@ -221,12 +233,17 @@ class Sources:
                 raise PlatformUnavailable("The photo was replaced at this moment: try again.")
             return file
 
-        return Source(ImageKey("photo", caller.server, str(photo_id), info.version), download)
+        key = ImageKey("photo", caller.server, str(photo_id), info.version, by_content=True)
+        return Source(key, download)
 
 
 def _version(info: dict[str, Any]) -> str:
     """Read what changes with the pixels; a medium behind a link has no hash, only a time."""
     return str(info.get("hash") or f"updated {info.get('updatedAt')}")
+
+
+def _has_hash(info: dict[str, Any]) -> bool:
+    return bool(info.get("hash"))
 
 
 def _size(info: dict[str, Any]) -> tuple[int, int] | None:

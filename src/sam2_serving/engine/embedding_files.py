@@ -41,7 +41,7 @@ class FileCounters:
 
     Attributes:
         nbytes: of the files in the folder, as far as known.
-        read: embeddings that were read.
+        read: files that were read, for their embedding or for the size of the image.
         written: embeddings that were written.
         skipped: embeddings that were not written: too much waited, or the disk refused.
         damaged: files that were not whole and were removed.

@@ -22,6 +22,7 @@ from sam2_serving.engine.embedding_format import origin_of
 from sam2_serving.engine.embeddings import (
     EmbeddingKey,
     EmbeddingStore,
+    ImageKey,
     StoreCounters,
     Tier,
 )
@@ -99,7 +100,8 @@ class Engine:
             model: from now on used by this engine only.
             store_bytes: budget of the embeddings on the device.
             host_store_bytes: budget of those that no longer fit there; of no use on a CPU.
-            disk: where embeddings are kept that outlive the engine; costs one encode now.
+            disk: where embeddings are kept that outlive the engine, if its budget is not 0; costs
+                one encode now.
             held_bytes: budget of what ended tracking jobs leave for the next ones.
             queue_limit: units of work that may wait.
             client_limit: units that may wait for one client; default: as many as may wait at all.
@@ -112,7 +114,7 @@ class Engine:
             queue_limit, client_limit, on_arrival=lambda: self._embedder.make_way()
         )
         on_cpu = model.device.type == "cpu"
-        self._files = None if disk is None else self._open_files(disk, model)
+        self._files = self._open_files(disk, model) if disk and disk.budget else None
         self._store = EmbeddingStore(
             Tier(model.device, store_bytes),
             None if on_cpu else Tier(torch.device("cpu"), host_store_bytes),
@@ -282,6 +284,15 @@ class Engine:
                 most urgent first. Called on another thread, and again if it had to make way.
         """
         self._embedder.look_ahead(client, topic, plan)
+
+    def kept_size(self, image: ImageKey) -> tuple[int, int] | None:
+        """Return (height, width) of an image whose embedding is kept on disk, else None.
+
+        Raises:
+            EngineClosed: the model was stopped.
+        """
+        kept = None if self._files is None else self._files.read(self._embedder.key(image))
+        return None if kept is None else kept.image_size
 
     def stats(self) -> EngineStats:
         """Return what the engine holds and did."""

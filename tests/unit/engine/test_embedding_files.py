@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -231,7 +232,7 @@ def test_a_disk_that_refuses_is_told_once_and_costs_nothing_else(tmp_path, caplo
     for name in ("a", "b", "c"):
         assert_same(store.get_or_make(key(name), embedding), embedding())
         assert files.settle(10)
-    warnings = [record for record in caplog.records if record.levelname == "WARNING"]
+    warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 1
     assert "goes on without" in warnings[0].getMessage()
 

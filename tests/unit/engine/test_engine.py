@@ -14,6 +14,7 @@ from sam2_serving.engine import (
     Busy,
     Cancelled,
     CancelToken,
+    DiskTier,
     Engine,
     EngineClosed,
     ImageKey,
@@ -48,9 +49,11 @@ class Library:
         return ImageSource(ImageKey("image", "http://here", str(number)), load)
 
 
-def new_engine(store_bytes: int = 2**30, queue_limit: int = 256) -> Engine:
+def new_engine(
+    store_bytes: int = 2**30, queue_limit: int = 256, disk: DiskTier | None = None
+) -> Engine:
     model = load_model(NANO, "cpu", "float32")
-    return Engine(model, store_bytes=store_bytes, queue_limit=queue_limit)
+    return Engine(model, store_bytes=store_bytes, queue_limit=queue_limit, disk=disk)
 
 
 @pytest.fixture
@@ -290,3 +293,17 @@ def test_two_may_close_at_once():
     engine = new_engine()
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(lambda _: engine.close(), range(4)))
+
+
+def test_a_restart_costs_no_image_if_embeddings_are_kept_on_disk(tmp_path):
+    """The next engine answers with the same bytes, and does not even fetch the pixels."""
+    prompts = Prompts(points=(Point(90, 80), Point(30, 40, positive=False)), box=Box(9, 8, 150, 90))
+    key = ImageKey("image", "http://here", "0", "its hash", by_content=True)
+    with new_engine(disk=DiskTier(tmp_path, 2**30)) as engine:
+        before = engine.segment(ImageSource(key, lambda: SCENES[0]), prompts)
+        assert engine._files.settle(10)
+    with new_engine(disk=DiskTier(tmp_path, 2**30)) as engine:
+        after = engine.segment(ImageSource(key, pytest.fail), prompts)
+        assert engine.stats().files.read == 1
+    assert after.predicted_iou == before.predicted_iou
+    assert np.array_equal(after.mask, before.mask)

@@ -43,7 +43,8 @@ def brought_picture(file: bytes, max_pixels: int) -> Media:
         return held.pop() if held else decode_image(file, max_pixels)
 
     digest = hashlib.sha256(file).hexdigest()
-    return Media(ImageSource(ImageKey("file", "", digest, digest), load), None, measure)
+    key = ImageKey("file", "", digest, digest, by_content=True)
+    return Media(ImageSource(key, load), None, measure)
 
 
 class WebPictures:
