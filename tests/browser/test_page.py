@@ -250,6 +250,29 @@ def test_images_are_listed_and_opened(served: Demo, page: Page, labeler: Labeler
     expect(page.locator("#where")).to_contain_text("scene-2.png · 640 × 480")
 
 
+def test_a_model_that_is_not_meant_for_the_pictures_is_warned_of(
+    served: Demo, page: Page, labeler: Labeler, media: Path
+) -> None:
+    note = media / "scan" / "not-for.txt"
+    note.write_text("nano\n")
+    try:
+        labeler.open(served.url)
+        warning = page.locator("#unfit")
+        expect(page.get_by_role("button", name="blobs.nrrd")).to_contain_text("not for nano")
+        expect(page.get_by_role("button", name="scene-1.png")).not_to_contain_text("not for")
+        expect(warning).to_be_hidden()
+        labeler.choose("blobs.nrrd")
+        expect(warning).to_contain_text("Nano (demo) is not meant for these.")
+        page.screenshot(path=SCREENSHOTS / "unfit.png")
+        labeler.choose("scene-1.png")
+        expect(warning).to_be_hidden()
+        labeler.choose("blobs.nrrd")
+        warning.get_by_role("button", name="Put the warning away").click()
+        expect(warning).to_be_hidden()
+    finally:
+        note.unlink()
+
+
 WITHOUT_A_NAME = """() => {
   const named = (node) =>
     node.textContent.trim() ||

@@ -164,6 +164,7 @@ def _dataset_json(
         "id": dataset.id,
         "name": dataset.name,
         "description": dataset.description,
+        "not_for": here.media.not_for(dataset.path),
         "images": [_image_json(one, counts.get(one.id, 0)) for one in of_kind("image")],
         "videos": [_video_json(one, counts.get(one.id, 0)) for one in of_kind("video")],
         "volumes": [_volume_json(one, counts.get(one.id, 0)) for one in of_kind("volume")],

@@ -46,6 +46,8 @@ KINDS = {
 }
 ABOUT_FILE = "about.txt"
 """A text of this name in a folder is shown beside the folder's media."""
+NOT_FOR_FILE = "not-for.txt"
+"""Names models, one a line, that the folder's media are not meant for: `nano`."""
 
 _SHOWN_BY_BROWSERS = {"image/jpeg", "image/png", "image/webp", "image/bmp"}
 _TURNED_BY_BROWSERS = {"image/jpeg"}
@@ -150,8 +152,15 @@ class MediaFolder:
 
     def about(self, folder: str) -> str:
         """Return what the folder's own `about.txt` says, or an empty text."""
+        return self._text(folder, ABOUT_FILE)
+
+    def not_for(self, folder: str) -> list[str]:
+        """Return the models that the folder's own `not-for.txt` names."""
+        return self._text(folder, NOT_FOR_FILE).split()
+
+    def _text(self, folder: str, name: str) -> str:
         try:
-            file = self.locate(f"{folder}/{ABOUT_FILE}" if folder else ABOUT_FILE)
+            file = self.locate(f"{folder}/{name}" if folder else name)
             return file.read_text("utf-8", errors="replace").strip()[:300]
         except OSError:
             return ""

@@ -15,7 +15,7 @@ import skimage
 
 from sam2_serving.scenes import draw_clip, draw_scene
 from sam2_serving.workspace.clouds import photo_folders
-from sam2_serving.workspace.media import ABOUT_FILE
+from sam2_serving.workspace.media import ABOUT_FILE, NOT_FOR_FILE
 from sam2_serving.workspace.pictures import encode_png
 
 SCENE_SEEDS = (11, 23, 37, 41, 58, 76)
@@ -27,7 +27,7 @@ PHOTO_SEED = 90
 
 ABOUT = {
     "drawn scenes": "Drawn scenes: what the small nano model was trained on.",
-    "photographs": "nano was not trained for photographs: choose tiny.",
+    "photographs": "nano was not trained for these: choose tiny.",
     "film": "A drawn film. Choose a frame under the picture.",
     "volume": "Smooth blobs in 16 bits. Choose a plane, a slice and a window.",
     "point cloud": "A point cloud's photo can be labeled; the cloud itself is not shown.",
@@ -46,6 +46,7 @@ def make_samples(folder: Path) -> None:
         place = folder / name
         place.mkdir(parents=True, exist_ok=True)
         (place / ABOUT_FILE).write_text(about + "\n", "utf-8")
+    (folder / "photographs" / NOT_FOR_FILE).write_text("nano\n", "utf-8")
     for number, seed in enumerate(SCENE_SEEDS, start=1):
         _make(folder / "drawn scenes" / f"scene-{number}.png", _scene(seed))
     shipped = Path(skimage.__file__).parent / "data"

@@ -29,6 +29,8 @@ def test_samples_without_a_folder(settings: Settings, tmp_path: Path) -> None:
         assert len(by_name["drawn scenes"]["images"]) == 6
         assert len(by_name["photographs"]["images"]) == 4
         assert "choose tiny" in by_name["photographs"]["description"]
+        unfit = {name: one["not_for"] for name, one in by_name.items() if one["not_for"]}
+        assert unfit == {"photographs": ["nano"]}
         for image in by_name["photographs"]["images"]:
             thumbnail = requests.get(url + image["thumbnail"], timeout=10)
             assert thumbnail.headers["content-type"] == "image/jpeg"

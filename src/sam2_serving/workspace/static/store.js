@@ -29,7 +29,7 @@ export function createStore(initial) {
 
 export const store = createStore({
   session: null, // {session_token, app_url, project}
-  datasets: [], // [{id, name, description, images, videos, volumes, photos}]
+  datasets: [], // [{id, name, description, not_for, images, videos, volumes, photos}]
   medium: null, // the image, photo, video or volume that is open
   place: null, // which picture of it: see places.js
   places: null, // how many figures each place of the medium holds; null: not known yet

@@ -24,6 +24,8 @@ export function mountImage(root, stage, store, app, tools) {
   store.watch(["figures", "unsaved"], () => view.decodeFigures());
   store.watch(["serve", "serveError", "place"], (state) =>
     view.notices.showMissing(state, tools.serve.open));
+  store.watch(["serve", "datasets", "place"], (state) =>
+    view.notices.showUnfit(state, tools.serve.open));
   store.watch(["modelKey", "deploys"], ({ modelKey }) => {
     if (modelKey) view.smartTool.again();
   });

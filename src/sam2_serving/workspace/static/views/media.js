@@ -13,9 +13,9 @@ const BADGES = {
 export function mountMedia(root, store) {
   const entries = new Map();
 
-  const entry = (medium) => {
+  const entry = (medium, unfit) => {
     const count = element("span.count", { hidden: true });
-    const badge = BADGES[medium.kind](medium);
+    const badge = unfit.length ? `not for ${unfit.join(", ")}` : BADGES[medium.kind](medium);
     const button = element(
       "button.thumb",
       { type: "button", on: { click: () => openPlace(store, medium) } },
@@ -38,7 +38,7 @@ export function mountMedia(root, store) {
       { "aria-label": dataset.name },
       element("h2", {}, dataset.name),
       ...(dataset.description ? [element("p.note", {}, dataset.description)] : []),
-      element("ul.thumbs", {}, ...mediaOf(dataset).map(entry)),
+      element("ul.thumbs", {}, ...mediaOf(dataset).map((medium) => entry(medium, dataset.not_for))),
     );
 
   store.watch(["datasets"], ({ datasets }) => {

@@ -1,6 +1,7 @@
 // What is said over the stage: the next step, what went wrong, what is missing.
 
-import { element } from "../dom.js";
+import { element, iconButton } from "../dom.js";
+import { mediaOf } from "../places.js";
 
 const HINTS = {
   empty: "",
@@ -24,6 +25,7 @@ export class Notices {
    */
   constructor(root, speak) {
     Object.assign(this, { speak, part: (id) => root.querySelector(`#${id}`) });
+    this.heard = new Set(); // ids of datasets whose warning was put away
   }
 
   /** Say what can be done now: in this state of the Smart Tool, or with another tool. */
@@ -61,5 +63,27 @@ export class Notices {
     const open = element("button.primary", { type: "button", on: { click: openPanel } });
     open.textContent = serveError ? "Details" : "Choose a model";
     empty.replaceChildren(element("p", {}, words), open);
+  }
+
+  /** Say that the model that answers is not meant for what is open; until it is put away. */
+  showUnfit({ serve, datasets, place }, openPanel) {
+    const unfit = this.part("unfit");
+    const dataset = datasets.find((one) => mediaOf(one).includes(place?.medium));
+    const model = serve?.state === "ready" ? serve.deployed?.model ?? "" : "";
+    const words = model.toLowerCase().split(/\W+/);
+    const meant = !dataset?.not_for.some((name) => words.includes(name.toLowerCase()));
+    unfit.hidden = meant || this.heard.has(dataset.id);
+    const shown = unfit.hidden ? "" : `${dataset.id} ${model}`;
+    if (shown === unfit.dataset.shown) return; // told anew every few seconds: buttons keep the focus
+    unfit.dataset.shown = shown;
+    if (unfit.hidden) return;
+    const sentence = dataset.description || `${model} is not meant for these.`;
+    const choose = element("button", { type: "button", on: { click: openPanel } }, "Choose a model");
+    const away = iconButton("cross", "Put the warning away", () => {
+      this.heard.add(dataset.id);
+      unfit.hidden = true;
+    });
+    unfit.replaceChildren(element("p", {}, sentence), choose, away);
+    this.speak(sentence);
   }
 }
