@@ -39,7 +39,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="print one line of JSON at the end")
     parser.add_argument(
-        "--card", type=Path, help="model card to update; figures.json and masks.jpg go beside it"
+        "--card", type=Path, help="model card to update; figures.json and pictures go beside it"
     )
     given = parser.parse_args()
     if given.card and set(given.parts) != set(_PARTS):
@@ -120,6 +120,7 @@ def main() -> None:
         path = given.card.with_name("figures.json")
         path.write_text(json.dumps(record, indent=2) + "\n")
         pictures.draw_sheet(model, given.card.with_name("masks.jpg"))
+        pictures.draw_photographs(model, given.card.with_name("photographs.jpg"))
 
 
 if __name__ == "__main__":

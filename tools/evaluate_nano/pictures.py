@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import skimage
 
 from evaluate_nano.clicks import box_of, centre_of
 from evaluate_nano.heldout import Image, Mask, Object, scenes
@@ -13,6 +14,13 @@ from sam2_serving.masks import Box
 from sam2_serving.model import Point, Prompts, SegmentationModel, find_all, segment
 
 _COLUMNS = 6
+_PHOTOGRAPHS = (
+    ("astronaut.png", Point(220, 120), Box(10, 0, 420, 511)),
+    ("coffee.png", Point(300, 190), Box(150, 60, 470, 330)),
+    ("chelsea.png", Point(215, 120), Box(90, 0, 380, 300)),
+)
+"""Of the workspace's samples: a face and the woman, coffee and its cup, a cat's nose and head."""
+_ROW = 240
 _COLOURS = ((66, 133, 244), (219, 68, 55), (244, 180, 0), (15, 157, 88), (171, 71, 188))
 
 
@@ -35,8 +43,33 @@ def draw_sheet(model: SegmentationModel, path: Path) -> None:
     cv2.imwrite(str(path), np.concatenate(rows)[..., ::-1])
 
 
-def draw_answer(model: SegmentationModel, image: Image, prompts: Prompts) -> Image:
-    """An image of any size with the mask for some prompts, and the prompts."""
+def draw_photographs(model: SegmentationModel, path: Path) -> None:
+    """Write a picture of photographs, which nano was not trained for: a click, a box, everything.
+
+    Args:
+        model: the network.
+        path: picture to write, .jpg or .png.
+    """
+    folder = Path(skimage.__file__).parent / "data"
+    rows = []
+    for name, click, box in _PHOTOGRAPHS:
+        read = cv2.imread(str(folder / name), cv2.IMREAD_COLOR)
+        assert read is not None, name
+        image = np.ascontiguousarray(read[..., ::-1], dtype=np.uint8)
+        asked = [
+            _answer(model, image, prompts) for prompts in (Prompts((click,)), Prompts(box=box))
+        ]
+        asked.append(_everything(model, image))
+        width = round(image.shape[1] * _ROW / image.shape[0])
+        rows.append(np.concatenate([cv2.resize(one, (width, _ROW)) for one in asked], axis=1))
+    widest = max(row.shape[1] for row in rows)
+    sheet = np.full((_ROW * len(rows), widest, 3), 255, np.uint8)
+    for number, row in enumerate(rows):
+        sheet[number * _ROW : (number + 1) * _ROW, : row.shape[1]] = row
+    cv2.imwrite(str(path), sheet[..., ::-1])
+
+
+def _answer(model: SegmentationModel, image: Image, prompts: Prompts) -> Image:
     embedding = model.embed(image)
     picture = image.copy()
     found = model.to_mask(segment(model, embedding, prompts), embedding.image_size)
