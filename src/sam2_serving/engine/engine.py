@@ -261,6 +261,7 @@ class Engine:
         Raises:
             EngineClosed: the model was stopped.
         """
+        self._open_model()
         token = cancel or CancelToken()
 
         def embed_whole(load: Callable[[], npt.NDArray[np.uint8]]) -> ImageEmbedding:
