@@ -80,7 +80,8 @@ def _measure(model: SegmentationModel, difficulty: str, given: argparse.Namespac
 
 
 def _tell(text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+    spent = time.process_time()
+    print(f"{time.strftime('%H:%M:%S')} {text} ({spent:.0f} s)", file=sys.stderr, flush=True)
 
 
 def _update(card: Path, text: str) -> None:

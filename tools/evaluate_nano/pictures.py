@@ -20,7 +20,8 @@ _PHOTOGRAPHS = (
     ("chelsea.png", Point(215, 120), Box(90, 0, 380, 300)),
 )
 """Of the workspace's samples: a face and the woman, coffee and its cup, a cat's nose and head."""
-_ROW = 240
+_ROW = 200
+_QUALITY = 80
 _COLOURS = ((66, 133, 244), (219, 68, 55), (244, 180, 0), (15, 157, 88), (171, 71, 188))
 
 
@@ -29,7 +30,7 @@ def draw_sheet(model: SegmentationModel, path: Path) -> None:
 
     Args:
         model: the network.
-        path: picture to write, .jpg or .png.
+        path: JPEG to write.
     """
     rows = []
     for difficulty, boxed in (("easy", False), ("easy", True), ("hard", True)):
@@ -40,7 +41,7 @@ def draw_sheet(model: SegmentationModel, path: Path) -> None:
             s[0].image for s, _ in zip(scenes(difficulty, 1000), range(_COLUMNS), strict=False)
         ]
         rows.append(np.concatenate([_everything(model, image) for image in images], axis=1))
-    cv2.imwrite(str(path), np.concatenate(rows)[..., ::-1])
+    _write(path, np.concatenate(rows))
 
 
 def draw_photographs(model: SegmentationModel, path: Path) -> None:
@@ -48,7 +49,7 @@ def draw_photographs(model: SegmentationModel, path: Path) -> None:
 
     Args:
         model: the network.
-        path: picture to write, .jpg or .png.
+        path: JPEG to write.
     """
     folder = Path(skimage.__file__).parent / "data"
     rows = []
@@ -66,7 +67,11 @@ def draw_photographs(model: SegmentationModel, path: Path) -> None:
     sheet = np.full((_ROW * len(rows), widest, 3), 255, np.uint8)
     for number, row in enumerate(rows):
         sheet[number * _ROW : (number + 1) * _ROW, : row.shape[1]] = row
-    cv2.imwrite(str(path), sheet[..., ::-1])
+    _write(path, sheet)
+
+
+def _write(path: Path, picture: Image) -> None:
+    cv2.imwrite(str(path), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
 
 
 def _answer(model: SegmentationModel, image: Image, prompts: Prompts) -> Image:
