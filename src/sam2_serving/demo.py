@@ -14,11 +14,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-
-import httpx
+from typing import TYPE_CHECKING
 
 from sam2_serving.pretrained import REPOSITORY
 from sam2_serving.settings import KEEP_ALIVE_S, ServerSettings
+
+if TYPE_CHECKING:
+    import httpx
 
 _START_LIMIT_S = 120.0
 _STOP_LIMIT_S = 20.0
@@ -192,6 +194,8 @@ def _server(
 
 
 def _wait_until_up(server: _Server, url: str) -> None:
+    import httpx  # takes a third of a second, for which `serve` would wait, too
+
     end = time.monotonic() + _START_LIMIT_S
     with httpx.Client(timeout=2.0) as client:  # each new one reads all certificates
         while time.monotonic() < end:
@@ -224,6 +228,8 @@ def _serve_model(demo: Demo, session_token: str) -> None:
 
 
 def _post(url: str, body: dict[str, object]) -> httpx.Response:
+    import httpx
+
     try:
         return httpx.post(url, json=body, timeout=None)
     except httpx.TransportError as error:

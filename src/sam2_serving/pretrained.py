@@ -6,8 +6,10 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sam2_serving.downloads import Progress, fetch
+if TYPE_CHECKING:
+    from sam2_serving.downloads import Progress
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODELS_FILE = REPOSITORY / "serve" / "models.json"
@@ -80,6 +82,8 @@ def checkpoint_file(
         DownloadError: it is not there and could not be fetched.
     """
     if model.checkpoint.startswith(("http://", "https://")):
+        from sam2_serving.downloads import fetch  # its HTTP client is slow to import
+
         return fetch(
             model.checkpoint,
             checkpoints_dir,

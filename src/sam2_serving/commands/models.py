@@ -8,7 +8,6 @@ from pathlib import Path
 from tqdm import tqdm
 
 from sam2_serving.commands.errors import UsageError
-from sam2_serving.downloads import DownloadError
 from sam2_serving.pretrained import (
     PretrainedModel,
     checkpoint_file,
@@ -64,6 +63,8 @@ def fetch_checkpoint(model: PretrainedModel) -> Path:
     Raises:
         UsageError: it could not be fetched.
     """
+    from sam2_serving.downloads import DownloadError
+
     with tqdm(unit="B", unit_scale=True, desc=model.name, disable=None, leave=False) as bar:
 
         def show(done: int, total: int | None) -> None:
