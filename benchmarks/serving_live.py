@@ -16,6 +16,7 @@ import numpy.typing as npt
 import uvicorn
 
 from sam2_serving.engine import Engine
+from sam2_serving.workspace.context import Workspace
 from sam2_serving.workspace.server import create_workspace
 from sam2_serving.workspace.settings import WorkspaceSettings
 
@@ -31,16 +32,18 @@ class Serving:
         platform: address of the workspace.
         images: id of each image, by name.
         engine: the app's.
+        workspace: the platform's parts.
     """
 
     address: str
     platform: str
     images: dict[str, int]
     engine: Engine
+    workspace: Workspace
 
     def envelope(self, **fields: Any) -> dict[str, Any]:
         """Return a request's body as the platform's proxy sends it."""
-        return {**fields, "api_token": TOKEN, "server_address": self.platform}
+        return {"api_token": TOKEN, "server_address": self.platform, **fields}
 
 
 def serve(folder: Path, images: dict[str, npt.NDArray[np.uint8]], device: str = "cpu") -> Serving:
@@ -83,7 +86,7 @@ def serve(folder: Path, images: dict[str, npt.NDArray[np.uint8]], device: str = 
         assert served.deployment.error is None, served.deployment.error
         time.sleep(0.1)
     ids = {Path(one.path).stem: one.id for one in entities}
-    return Serving(address, platform, ids, served.ready_engine())
+    return Serving(address, platform, ids, served.ready_engine(), workspace.state.workspace)
 
 
 def time_decodes(engine: Engine) -> list[float]:
