@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import pytest
@@ -306,11 +307,12 @@ def test_who_comes_while_it_is_made_ahead_waits_for_it_and_hurries_it(ahead):
 
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(ahead.store.make_ahead, key("a"), make, turn)
-        wait_for_flight(ahead.store)
+        wait_for(lambda: ahead.store._in_flight)
         own = ahead.turn(Priority.CLICK_ENCODE)
         second = threads.submit(ahead.store.get_or_make, key("a"), pytest.fail, None, own)
         wait_until_waiting(ahead.store, 1)
         go.set()
+        wait_for(lambda: ahead.scheduler.depth()[Priority.CLICK_ENCODE])
         # beside a job: a prefetch would be dropped
         ahead.scheduler.submit(Priority.TRACK, lambda: None)
         hold.set()
@@ -322,12 +324,12 @@ def test_who_comes_while_it_is_made_ahead_waits_for_it_and_hurries_it(ahead):
     assert ahead.has("a"), "somebody asked for it, so it is not counted among the others"
 
 
-def wait_for_flight(store: EmbeddingStore) -> None:
+def wait_for(happened: Callable[[], object]) -> None:
     for _ in range(500):
-        if store._in_flight:
+        if happened():
             return
         time.sleep(0.01)
-    raise AssertionError("nobody began")
+    raise AssertionError("it never happened")
 
 
 def test_one_clients_full_share_of_the_queue_is_not_told_to_others():
