@@ -40,7 +40,7 @@ def test_serve_options(served: RunningApp) -> None:
     assert options["progress"] is None
     assert options["error"] is None
     assert options["deployed"]["device"] == "cpu"
-    path = r"cpu_\w+_1threads-float32-eager-[0-9a-f]{12}"
+    path = r"cpu_\w+_1threads-float32-eager_lean-256px-[0-9a-f]{12}"
     assert re.fullmatch(path, options["deployed"]["numeric_path"])
     assert {"id": "cpu", "title": "CPU"} in options["devices"]
     tiny, *_, nano = options["models"]

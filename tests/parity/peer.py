@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import cv2
 import numpy as np
+import torch
 
-from sam2_serving.model import Prompts, SegmentationModel
+from sam2_serving.model import ImageEmbedding, Prompts, SegmentationModel
 from sam2_serving.model.upstream import upstream_predictor
 
 
@@ -67,6 +69,37 @@ class Peer:
         return masks[best].astype(bool), logits[best : best + 1]
 
 
+def exact_logits(
+    model: SegmentationModel, embedding: ImageEmbedding, prompts: Prompts
+) -> np.ndarray:
+    """Return the logits of both passes, clamped as upstream's, by upstream's decoder in float64."""
+    network = copy.deepcopy(model.network).double()
+    encode = model.network.sam_prompt_encoder
+
+    def decode(asked: Prompts, guess: torch.Tensor | None) -> torch.Tensor:
+        sparse, dense = encode(model.sparse_prompts(asked, embedding.image_size), None, None)
+        if guess is not None:
+            dense = network.sam_prompt_encoder.mask_downscaling(guess.clamp(-32, 32))
+        logits, ious, _, _ = network.sam_mask_decoder(
+            embedding.features.double(),
+            encode.get_dense_pe().double(),
+            sparse.double(),
+            dense.double(),
+            multimask_output=asked.is_ambiguous and guess is None,
+            repeat_image=False,
+            high_res_features=[level.double() for level in embedding.high_res],
+        )
+        best = int(ious[0].argmax())
+        return logits[:, best : best + 1]
+
+    with torch.inference_mode():
+        first = prompts.first_pass()
+        found = decode(first, None)
+        if first != prompts:
+            found = decode(prompts, found)
+    return found[0].clamp(-32, 32).numpy()
+
+
 def moved(prompts: Prompts, dx: int = 1, dy: int = 1) -> Prompts:
     """Return the prompts moved by a pixel each way: what a wrong offset would send."""
     box = prompts.box
@@ -81,3 +114,12 @@ def moved(prompts: Prompts, dx: int = 1, dy: int = 1) -> Prompts:
 def iou(a: np.ndarray, b: np.ndarray) -> float:
     union = np.count_nonzero(a | b)
     return np.count_nonzero(a & b) / union if union else 1.0
+
+
+def same(a: np.ndarray, b: np.ndarray) -> bool:
+    """Tell whether masks agree within IoU 0.999; a pixel on the edge may fall either way in each.
+
+    Rounding differs by 1e-5 of a logit, and in a mask of less than 1000 pixels one is more than
+    0.001: a whole IoU would ask such masks to be equal bit by bit.
+    """
+    return np.count_nonzero(a ^ b) <= max(1, 0.001 * np.count_nonzero(a | b))

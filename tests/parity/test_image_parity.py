@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from networks import loud_nano, nano, tiny_with_random_weights
-from peer import Peer, iou, moved
+from peer import Peer, exact_logits, iou, moved, same
 from skimage import data
 
 from sam2_serving.masks import Box
@@ -86,8 +86,14 @@ def check_same_masks(case, kind, refine, count, seed):
         prompts = prompts_of(kind, rng, *image.shape[:2])
         ours = segment(model, embedding, prompts, refine)
         mask, logits = peer.segment(prompts, refine)
-        assert iou(model.to_mask(ours, embedding.image_size), mask) >= 0.999, prompts
-        np.testing.assert_allclose(clamped(ours), logits, atol=LOGIT_TOLERANCE)
+        assert same(model.to_mask(ours, embedding.image_size), mask), prompts
+        difference = np.abs(clamped(ours) - logits).max()
+        if difference > LOGIT_TOLERANCE and refine == "two_pass":
+            # a loud first pass, fed back, grows rounding: then ours must be the better rounded one
+            exact = exact_logits(model, embedding, prompts)
+            assert np.abs(clamped(ours) - exact).max() < np.abs(logits - exact).max()
+        else:
+            assert difference <= LOGIT_TOLERANCE
 
 
 def few(case) -> int:

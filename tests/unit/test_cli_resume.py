@@ -211,7 +211,7 @@ def test_going_on_with_another_model_or_other_boxes_is_refused(here, capsys):
     Path("boxes.json").write_text(json.dumps(said))
     assert main(boxes) == 0
     record = JOURNAL.with_name("run.json")
-    other = record.read_text().replace("Nano (demo)", "Tiny").replace("eager-", "eager-0")
+    other = record.read_text().replace("Nano (demo)", "Tiny").replace("eager_lean-", "eager_lean-0")
     mine = record.read_text()
     record.write_text(other)
     assert main([*boxes, "--resume"]) == 2

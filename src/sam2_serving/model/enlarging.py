@@ -13,13 +13,28 @@ import numpy as np
 import numpy.typing as npt
 
 from sam2_serving.masks import Box, tight_box
-from sam2_serving.model.image import MASK_THRESHOLD
 
 Logits = npt.NDArray[np.float32]
 Bool = npt.NDArray[np.bool_]
 
+MASK_THRESHOLD = 0.0
+"""Logits above it are the object."""
 STRIP_PIXELS = 32 * 1024
 """Enlarged at once: three arrays of so many float32 fit the second-level cache."""
+
+
+def enlarge_mask(logits: Logits, image_size: tuple[int, int]) -> Bool:
+    """Enlarge S x S logits bilinearly to (height, width) and threshold them: bool HxW.
+
+    The same pixels as those of `torch.nn.functional.interpolate`, from the window where there can
+    be any: pages of an array of zeros that nothing is written to are never touched.
+    """
+    mask = np.zeros(image_size, bool)
+    found = Enlarger(logits.shape[0], image_size, 0.0).mask(logits)
+    if found is not None:
+        x0, y0, x1, y1 = (int(side) for side in found.box)
+        mask[y0:y1, x0:x1] = found.pixels
+    return mask
 
 
 @dataclass(frozen=True)

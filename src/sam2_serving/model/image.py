@@ -15,11 +15,14 @@ from sam2.modeling.sam2_base import SAM2Base
 
 from sam2_serving.model.checkpoints import fingerprint
 from sam2_serving.model.devices import DTYPES, DtypeName
+from sam2_serving.model.enlarging import MASK_THRESHOLD, enlarge_mask
+from sam2_serving.model.lean_decoder import ImageSide
+from sam2_serving.model.lean_encoder import Maps
+from sam2_serving.model.lean_network import LeanParts
 from sam2_serving.model.prompts import Prompts, mask_to_logits
 
 Refine = Literal["single", "two_pass"]
 
-MASK_THRESHOLD = 0.0
 PIXEL_MEAN = [0.485, 0.456, 0.406]
 PIXEL_STD = [0.229, 0.224, 0.225]
 """Of ImageNet's RGB values in [0, 1], as all SAM 2 networks were trained with."""
@@ -114,6 +117,8 @@ class SegmentationModel:
         self.config_name = config_name
         self.device = device
         self.dtype = dtype
+        self.lean = LeanParts.of(self.network) if device.type == "cpu" else None
+        self._image_side: tuple[ImageEmbedding, ImageSide] | None = None
         self._place = _describe(device)
 
     @property
@@ -126,9 +131,11 @@ class SegmentationModel:
         """Name of everything that decides the last bits of an answer.
 
         Device, instruction set or GPU generation, threads (they decide the order of sums), number
-        format, compiled or not, weights. Answers with the same id are equal byte for byte.
+        format, compiled or not, lean parts or not, input size, weights. Answers with the same id
+        are equal byte for byte.
         """
-        return f"{self._place}-{self.dtype}-eager-{self.fingerprint[:12]}"
+        way = "eager" if self.lean is None else "eager_lean"
+        return f"{self._place}-{self.dtype}-{way}-{self.input_size}px-{self.fingerprint[:12]}"
 
     def embed(self, image: npt.NDArray[np.uint8]) -> ImageEmbedding:
         """Run the image encoder: `prepare`, then `encode`.
@@ -175,12 +182,29 @@ class SegmentationModel:
     def encode(self, image: PreparedImage) -> ImageEmbedding:
         """Run the image encoder on what `prepare` of this model gave."""
         with self.arithmetic():
-            maps = self.network.forward_image(image.pixels.to(self.device))["backbone_fpn"][-3:]
+            maps = self.feature_maps(image.pixels)
             coarsest = maps[2]
             if self.network.directly_add_no_mem_embed:
                 coarsest = coarsest + self.network.no_mem_embed.reshape(1, -1, 1, 1)
         fine, middle, features = (m.to(DTYPES[self.dtype]) for m in (maps[0], maps[1], coarsest))
         return ImageEmbedding(features, (fine, middle), image.image_size)
+
+    def feature_maps(self, pixels: torch.Tensor) -> Maps:
+        """Run the image encoder; call it within `arithmetic`.
+
+        Args:
+            pixels: 1 x 3 x S x S, on any device.
+
+        Returns:
+            the maps of an `ImageEmbedding`, finest first, the last without the embedding that says
+            there is no memory.
+        """
+        if self.lean is not None and self.dtype == "float32":
+            return self.lean.encoder.encode(pixels)
+        fine, middle, coarsest = self.network.forward_image(pixels.to(self.device))["backbone_fpn"][
+            -3:
+        ]
+        return fine, middle, coarsest
 
     @torch.inference_mode()
     def predict(
@@ -233,8 +257,9 @@ class SegmentationModel:
         Returns:
             (logits B x M x S/4 x S/4, predicted IoUs B x M), float32.
         """
-        # On a CPU the decoder is so small that casting its weights costs more than it saves.
-        dtype: DtypeName = "float32" if self.device.type == "cpu" else self.dtype
+        if self.lean is not None:
+            return self._decode_lean(self.lean, embedding, points, mask_input, multimask)
+        dtype = self.decoder_dtype
         fine, middle, features = (
             level.to(DTYPES[dtype]) for level in (*embedding.high_res, embedding.features)
         )
@@ -253,6 +278,37 @@ class SegmentationModel:
             )
         return logits.float(), ious.float()
 
+    @property
+    def decoder_dtype(self) -> DtypeName:
+        """Number format of the decoder: on a CPU, casting its weights costs more than it saves."""
+        return "float32" if self.device.type == "cpu" else self.dtype
+
+    def image_side(self, lean: LeanParts, embedding: ImageEmbedding) -> ImageSide:
+        """Return what all prompts of an image share; that of the last image is kept."""
+        if self._image_side is None or self._image_side[0] is not embedding:
+            fine, middle, features = (
+                level.float() for level in (*embedding.high_res, embedding.features)
+            )
+            self._image_side = embedding, lean.decoder.image_side(features, fine, middle)
+        return self._image_side[1]
+
+    def _decode_lean(
+        self,
+        lean: LeanParts,
+        embedding: ImageEmbedding,
+        points: tuple[torch.Tensor, torch.Tensor] | None,
+        mask_input: torch.Tensor | None,
+        multimask: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        sparse, dense = lean.network.sam_prompt_encoder(points=points, boxes=None, masks=mask_input)
+        side = self.image_side(lean, embedding)
+        if mask_input is None:
+            cells, first = side.cells, side.first
+        else:
+            cells, first = lean.decoder.masked_cells(embedding.features.float(), dense), None
+        masks, ious, _, _ = lean.decoder.answer(cells, first, side.maps, sparse)
+        return lean.decoder.choose(masks, ious, multimask)
+
     @staticmethod
     @torch.inference_mode()
     def to_mask(prediction: Prediction, image_size: tuple[int, int]) -> npt.NDArray[np.bool_]:
@@ -267,6 +323,8 @@ class SegmentationModel:
         Returns:
             bool HxW.
         """
+        if prediction.logits.device.type == "cpu":
+            return enlarge_mask(prediction.logits[0].numpy(), image_size)
         logits = F.interpolate(
             prediction.logits[None], image_size, mode="bilinear", align_corners=False
         )

@@ -11,12 +11,21 @@ import torch
 from sam2_serving.masks.boxes import Box
 from sam2_serving.model.agreement import example_picture, measure_agreement, remembered_verdict
 from sam2_serving.model.checkpoints import load_checkpoint, parameter_count
-from sam2_serving.model.devices import DtypeName, fast_dtype, resolve_device
+from sam2_serving.model.devices import (
+    DtypeName,
+    fast_dtype,
+    give_freed_memory_back,
+    keep_freed_memory,
+    resolve_device,
+)
 from sam2_serving.model.errors import CheckpointError
 from sam2_serving.model.image import SegmentationModel
 from sam2_serving.model.prompts import Prompts
 
 logger = logging.getLogger(__name__)
+
+_LARGE = 20_000_000
+"""Parameters from which a network's maps are larger than what the C library keeps by itself."""
 
 
 def load_model(
@@ -40,7 +49,10 @@ def load_model(
     """
     place = resolve_device(device)
     network, config_name = load_checkpoint(checkpoint)
-    wanted = fast_dtype(place, parameter_count(network)) if dtype == "auto" else dtype
+    parameters = parameter_count(network)
+    if place.type == "cpu" and parameters >= _LARGE:
+        keep_freed_memory()
+    wanted = fast_dtype(place, parameters) if dtype == "auto" else dtype
     model = SegmentationModel(network, config_name, place, wanted)
     if dtype != "auto" or wanted == "float32":
         _try_out(model)
@@ -68,3 +80,5 @@ def free_cached_memory(device: torch.device) -> None:
     if device.type == "cuda":
         with torch.cuda.device(device):
             torch.cuda.empty_cache()
+    else:
+        give_freed_memory_back()

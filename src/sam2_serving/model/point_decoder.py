@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from sam2_serving.model.devices import DTYPES, DtypeName
+from sam2_serving.model.devices import DTYPES
 from sam2_serving.model.image import PROMPT_LOGIT_LIMIT, ImageEmbedding, SegmentationModel
 
 Points = npt.NDArray[np.float32]
@@ -74,8 +74,8 @@ def decode_points(
 ) -> PointMasks:
     """Return the three masks of every point whose predicted IoU is high enough.
 
-    The same numbers as the decoder's own `forward` gives, in the same order: by point, then by
-    output. The steps are called one by one, because the predicted IoU is known before the maps are
+    What the decoder's own `forward` gives, in the same order: by point, then by output. The steps
+    are called one by one, because the predicted IoU is known before the maps are
     enlarged, which then happens only for the points that have a mask to show.
 
     Args:
@@ -84,9 +84,63 @@ def decode_points(
         points: one or more, each a positive click of its own.
         min_predicted_iou: masks that are not above it are left out; None: all stay.
     """
+    answer = _decode_lean if model.lean is not None else _decode
+    logits, ious, wanted = answer(model, embedding, points, min_predicted_iou)
+    if logits is None:
+        return _nothing(model)
+    which = wanted.cpu().numpy()
+    return PointMasks(
+        logits.cpu().numpy(), ious[wanted].cpu().numpy(), points[np.nonzero(which)[0]]
+    )
+
+
+Answer = tuple[torch.Tensor | None, torch.Tensor, torch.Tensor]
+"""K x S x S logits (None if K is 0), N x 3 predicted IoUs, and N x 3 bool with K that are true."""
+
+
+def _decode_lean(
+    model: SegmentationModel,
+    embedding: ImageEmbedding,
+    points: Points,
+    min_predicted_iou: float | None,
+) -> Answer:
+    assert model.lean is not None
+    decoder, network = model.lean.decoder, model.lean.network
+    side = model.image_side(model.lean, embedding)
+    sparse, _ = network.sam_prompt_encoder(
+        points=_prompts(model, embedding, points), boxes=None, masks=None
+    )
+    parts = []
+    for some in sparse.split(decoder.at_once(side.cells)):
+        found = decoder.transform(side.cells, side.first, some)
+        ious = decoder.iou_prediction_head(found.out[:, -decoder.num_mask_tokens - 1])[:, 1:]
+        wanted = _wanted(ious, min_predicted_iou)
+        shown = wanted.any(dim=1)
+        logits = None
+        if shown.any():
+            tokens = found.out[shown, 1 - decoder.num_mask_tokens :]
+            logits = decoder.masks(found.cells[shown], tokens, side.maps, first=1)[wanted[shown]]
+        parts.append((logits, ious, wanted))
+    kept = [logits for logits, _, _ in parts if logits is not None]
+    return (
+        torch.cat(kept) if kept else None,
+        torch.cat([ious for _, ious, _ in parts]),
+        torch.cat([wanted for _, _, wanted in parts]),
+    )
+
+
+def _wanted(ious: torch.Tensor, least: float | None) -> torch.Tensor:
+    return torch.ones_like(ious, dtype=torch.bool) if least is None else ious > least
+
+
+def _decode(
+    model: SegmentationModel,
+    embedding: ImageEmbedding,
+    points: Points,
+    min_predicted_iou: float | None,
+) -> Answer:
     decoder = model.network.sam_mask_decoder
-    # as for clicks: on a CPU the decoder is too small for casting to pay
-    dtype: DtypeName = "float32" if model.device.type == "cpu" else model.dtype
+    dtype = model.decoder_dtype
     fine, middle, features = (
         level.to(DTYPES[dtype]) for level in (*embedding.high_res, embedding.features)
     )
@@ -103,12 +157,10 @@ def decode_points(
         tokens, maps = decoder.transformer(image, places, torch.cat([asked, sparse], dim=1))
         tokens = tokens[:, int(decoder.pred_obj_scores) :]
         ious = decoder.iou_prediction_head(tokens[:, 0])[:, 1:].float()
-        wanted = torch.ones_like(ious, dtype=torch.bool)
-        if min_predicted_iou is not None:
-            wanted = ious > min_predicted_iou
+        wanted = _wanted(ious, min_predicted_iou)
         some = wanted.any(dim=1)
         if not some.any():
-            return _nothing(model)
+            return None, ious, wanted
         low = image.shape[-1]
         maps = maps[some].transpose(1, 2).unflatten(2, (low, low))
         enlarge, normalize, activate, enlarge_more, activate_more = decoder.output_upscaling
@@ -120,12 +172,7 @@ def decode_points(
             if output > 0  # the first is the mask for prompts that leave no choice
         ]
         logits = (torch.stack(weights, dim=1) @ maps)[wanted[some]].float()
-    which = wanted.cpu().numpy()
-    return PointMasks(
-        logits.cpu().numpy().reshape(-1, low * 4, low * 4),
-        ious[wanted].cpu().numpy(),
-        points[np.nonzero(which)[0]],
-    )
+        return logits.unflatten(1, (4 * low, 4 * low)), ious, wanted
 
 
 @torch.inference_mode()

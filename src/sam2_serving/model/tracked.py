@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
+from sam2_serving.model.enlarging import enlarge_mask
 from sam2_serving.model.frames import EncodedFrame
 from sam2_serving.model.memory import ObjectMemory
 
@@ -30,6 +31,8 @@ class TrackedMask:
 
     def mask(self, image_size: tuple[int, int]) -> npt.NDArray[np.bool_]:
         """Resize bilinearly to (height, width) and threshold: bool HxW."""
+        if self.logits.device.type == "cpu":
+            return enlarge_mask(self.logits[0].numpy(), image_size)
         logits = F.interpolate(self.logits[None], image_size, mode="bilinear", align_corners=False)
         mask: npt.NDArray[np.bool_] = (logits[0, 0] > 0).cpu().numpy()
         return mask

@@ -52,6 +52,10 @@ class VideoTracker:
             ValueError: `max_cond_frames` is below 2 and not -1.
         """
         self._model = model
+        # autocast is upstream's: its attention has the formats of the processor
+        self._lean = model.lean if model.dtype == "float32" else None
+        self._network = model.network if self._lean is None else self._lean.network
+        self._begun: tuple[EncodedFrame, torch.Tensor] | None = None
         self._reach = Reach.of(model.network, num_frames, reverse, max_cond_frames)
         self._layout = MemoryLayout(model.network, self._reach)
         self._objects: dict[Hashable, ObjectMemory] = {}
@@ -113,11 +117,12 @@ class VideoTracker:
     @torch.inference_mode()
     def encode(self, frame: PreparedFrame) -> EncodedFrame:
         """Run the image encoder on what `prepare` of a tracker of this model gave."""
-        network = self._model.network
         with self._model.arithmetic():
-            features = network.forward_image(frame.pixels.to(self._model.device))
-            _, maps, positions, sizes = network._prepare_backbone_features(features)
-        return EncodedFrame(maps, positions[-1], sizes, frame.image_size)
+            maps = self._model.feature_maps(frame.pixels)
+            position = self._network.image_encoder.neck.position_encoding(maps[-1]).to(maps[-1])
+        sizes = [(level.shape[-2], level.shape[-1]) for level in maps]
+        tokens = [_as_tokens(level) for level in maps]
+        return EncodedFrame(tokens, _as_tokens(position), sizes, frame.image_size)
 
     @torch.inference_mode()
     def condition(
@@ -254,7 +259,14 @@ class VideoTracker:
         """Condition a frame's features, B x C x h x w, on B memories that are equally long."""
         batch = len(recalls)
         memory, places, pointer_tokens = self._layout.lay_out(recalls)
-        fused = self._model.network.memory_attention(
+        if self._lean is not None:
+            attention = self._lean.memory_attention
+            if self._begun is None or self._begun[0] is not frame:
+                self._begun = frame, attention.start(frame.maps[-1], frame.position)
+            begun = self._begun[1]
+            fused = attention.attend(begun, frame.position, memory, places, pointer_tokens)
+            return _as_map(fused, frame.sizes[-1])
+        fused = self._network.memory_attention(
             curr=[frame.maps[-1].expand(-1, batch, -1)],
             curr_pos=[frame.position.expand(-1, batch, -1)],
             memory=memory,
@@ -267,7 +279,7 @@ class VideoTracker:
         """Decode box and clicks on a frame without any memory."""
         sparse = self._model.sparse_prompts(prompts, frame.image_size)
         assert sparse is not None
-        features = _as_map(frame.maps[-1] + self._model.network.no_mem_embed, frame.sizes[-1])
+        features = _as_map(frame.maps[-1] + self._network.no_mem_embed, frame.sizes[-1])
         return self._decode(frame, features, sparse, multimask_clicks=sparse[1].shape[1])
 
     def _given(self, frame: EncodedFrame, mask: npt.NDArray[np.bool_]) -> Heads:
@@ -281,7 +293,7 @@ class VideoTracker:
             )
             pixels = (pixels >= 0.5).float()
         features = _as_map(frame.maps[-1], frame.sizes[-1])
-        _, _, ious, low, high, pointers, scores = self._model.network._use_mask_as_output(
+        _, _, ious, low, high, pointers, scores = self._network._use_mask_as_output(
             features, self._fine_maps(frame, 1), pixels
         )
         return Heads(low, high, pointers, scores, ious)
@@ -293,7 +305,7 @@ class VideoTracker:
         sparse: tuple[torch.Tensor, torch.Tensor] | None,
         multimask_clicks: int,
     ) -> Heads:
-        network = self._model.network
+        network = self._network
         points = None if sparse is None else {"point_coords": sparse[0], "point_labels": sparse[1]}
         fewest, most = network.multimask_min_pt_num, network.multimask_max_pt_num
         multimask = network.multimask_output_in_sam and fewest <= multimask_clicks <= most
@@ -319,7 +331,7 @@ class VideoTracker:
             from_prompts: whether a person made the masks.
         """
         batch = masks.shape[0]
-        features, _ = self._model.network._encode_new_memory(
+        features, _ = self._network._encode_new_memory(
             current_vision_feats=[m.expand(-1, batch, -1) for m in frame.maps],
             feat_sizes=frame.sizes,
             pred_masks_high_res=masks,
@@ -344,6 +356,11 @@ class VideoTracker:
     def _fine_maps(frame: EncodedFrame, batch: int) -> list[torch.Tensor]:
         pairs = zip(frame.maps[:-1], frame.sizes[:-1], strict=True)
         return [_as_map(level, size).expand(batch, -1, -1, -1) for level, size in pairs]
+
+
+def _as_tokens(maps: torch.Tensor) -> torch.Tensor:
+    """B x C x H x W to (HW) x B x C."""
+    return maps.flatten(2).permute(2, 0, 1)
 
 
 def _as_map(tokens: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

@@ -249,9 +249,9 @@ def test_a_click_comes_between_the_parts_of_a_frame(model, engine, clip):
 
     network = model.network
     hooks = [
-        network.memory_attention.register_forward_hook(click_meanwhile),
-        network.sam_mask_decoder.register_forward_hook(
-            lambda _, __, out: ran.append(f"decode {len(out[0])}")
+        network.memory_attention.norm.register_forward_hook(click_meanwhile),
+        network.sam_mask_decoder.iou_prediction_head.register_forward_hook(
+            lambda _, __, out: ran.append(f"decode {len(out)}")
         ),
         network.memory_encoder.register_forward_hook(lambda *_: ran.append("remember")),
     ]

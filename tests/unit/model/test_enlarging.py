@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sam2_serving.model import enlarging
-from sam2_serving.model.enlarging import Enlarger
+from sam2_serving.model.enlarging import Enlarger, enlarge_mask
 
 SIZES = [(240, 320), (333, 1001), (64, 64), (40, 50), (1, 700), (1500, 90)]
 
@@ -44,6 +44,7 @@ def test_the_mask_and_its_stability_are_those_of_the_whole_image(size, offset):
         mask[y0:y1, x0:x1] = found.pixels
         # a value that is zero but for rounding may fall on either side
         assert (mask != (values > 0)).sum() <= np.isclose(values, 0, atol=1e-5).sum()
+        np.testing.assert_array_equal(enlarge_mask(logits, size), mask)
         stability = (values > offset).sum() / (values > -offset).sum()
         assert found.stability == pytest.approx(stability, abs=1e-3)
 
