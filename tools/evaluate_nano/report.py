@@ -85,8 +85,11 @@ def _prompts(table: Table) -> str:
         return lambda f: read(f.prompts) if f.prompts else ""
 
     def ways(read: Callable[[WayFigures], str]) -> Callable[[SetFigures], str]:
-        # one figure where all ways agree
-        return of(lambda p: " / ".join(dict.fromkeys(read(p.ways[way]) for way in WAYS)))
+        def cell(p: PromptFigures) -> str:
+            every = [read(p.ways[way]) for way in WAYS]
+            return every[0] if len(set(every)) == 1 else " / ".join(every)
+
+        return of(cell)
 
     def obeyed(kind: str) -> Callable[[SetFigures], str]:
         return of(lambda p: " / ".join(_share(p.ways[way].obeyed[kind]) for way in WAYS))
