@@ -66,7 +66,7 @@ class Run:
         for group in self.optimiser.param_groups:
             group["lr"] = rates[group["name"]]
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         norm = nn.utils.clip_grad_norm_(
             [p for group in self.optimiser.param_groups for p in group["params"]], 1.0
         )
