@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 
 from sam2_serving.engine.embeddings import EmbeddingKey
 from sam2_serving.model import Prediction, Prompts
@@ -25,7 +26,9 @@ class FirstPasses:
     def get_or_make(self, key: FirstPassKey, make: Callable[[], Prediction]) -> Prediction:
         """Return the remembered first pass, or make and remember it."""
         if key not in self._predictions:
-            self._predictions[key] = make()
+            made = make()
+            # The best of three masks is a part of a tensor that holds all three.
+            self._predictions[key] = replace(made, logits=made.logits.clone())
             if len(self._predictions) > self._limit:
                 self._predictions.popitem(last=False)
         self._predictions.move_to_end(key)

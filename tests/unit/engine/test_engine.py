@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 
 from sam2_serving.engine import (
     Busy,
@@ -24,7 +25,7 @@ from sam2_serving.engine import (
 )
 from sam2_serving.engine.first_passes import FirstPasses
 from sam2_serving.masks import Box
-from sam2_serving.model import Point, Prompts, load_model
+from sam2_serving.model import Point, Prediction, Prompts, load_model
 from sam2_serving.pretrained import REPOSITORY
 from sam2_serving.scenes import draw_scene
 
@@ -275,11 +276,11 @@ def test_clicks_go_before_everything_else(engine, monkeypatch):
 def test_first_passes_are_bounded():
     passes = FirstPasses(limit=3)
     for number in range(10):
-        passes.get_or_make(number, lambda n=number: n)
-    assert passes.get_or_make(9, pytest.fail) == 9
-    made = []
-    passes.get_or_make(0, lambda: made.append(1))
-    assert made, "the oldest was forgotten"
+        passes.get_or_make(number, lambda n=number: Prediction(torch.zeros(1, 4, 4), n))
+    assert passes.get_or_make(9, pytest.fail).predicted_iou == 9
+    made = Prediction(torch.zeros(1, 4, 4), -1.0)
+    found = passes.get_or_make(0, lambda: made)
+    assert found.predicted_iou == made.predicted_iou, "the oldest was forgotten"
 
 
 def test_stats_are_of_their_moment(engine):
@@ -307,3 +308,9 @@ def test_a_restart_costs_no_image_if_embeddings_are_kept_on_disk(tmp_path):
         assert engine.stats().files.read == 1
     assert after.predicted_iou == before.predicted_iou
     assert np.array_equal(after.mask, before.mask)
+
+
+def test_a_remembered_first_pass_holds_one_mask_and_not_the_three_it_was_chosen_from(engine):
+    engine.segment(Library().source(0), CLICK)
+    (kept,) = engine._first_passes._predictions.values()
+    assert kept.logits.untyped_storage().nbytes() == kept.logits.nbytes
