@@ -23,9 +23,9 @@ def test_same_features_as_upstream(network, monkeypatch, long, times_alike):
     torch.manual_seed(3)
     batch, pointers = 3, 4
     length = 3 * 256 + pointers
-    cells, position = torch.randn(256, 1, 128), torch.randn(256, 1, 128)
-    memory = torch.randn(length, batch, 64)
-    places = torch.randn(length, 1 if times_alike else batch, 64)
+    cells, position = 0.1 * torch.randn(2, 256, 1, 128)
+    memory = 0.1 * torch.randn(length, batch, 64)
+    places = 0.1 * torch.randn(length, 1 if times_alike else batch, 64)
     lean = LeanMemoryAttention(network)
     assert lean.suits(network)
     with torch.inference_mode():
@@ -38,5 +38,6 @@ def test_same_features_as_upstream(network, monkeypatch, long, times_alike):
             num_obj_ptr_tokens=pointers,
         )
         other = lean.attend(lean.start(cells, position), position, memory, places, pointers + 256)
-    torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=1e-5)
+    # features are up to 115; float64 is 3e-4 away from upstream, too
+    torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=0)
     assert (other - theirs).abs().max() > 1e-2, "a wrong number of pointers would not be seen"
