@@ -47,7 +47,8 @@ def _arguments() -> argparse.Namespace:
     return given
 
 
-def _model(checkpoint: Path, config: Path | None, device: str) -> SegmentationModel:
+def load(checkpoint: Path, config: Path | None, device: str) -> SegmentationModel:
+    """Load a checkpoint, of the packaged network or of another config's."""
     if config is None:
         return load_model(checkpoint, device, "float32")
     read = OmegaConf.load(config)
@@ -102,7 +103,7 @@ def main() -> None:
     given = _arguments()
     logging.disable(logging.INFO)
     torch.set_num_threads(given.threads)
-    model = _model(given.checkpoint, given.config, given.device)
+    model = load(given.checkpoint, given.config, given.device)
     table = {}
     for difficulty in SETS:
         table[difficulty] = _measure(model, difficulty, given)

@@ -14,7 +14,9 @@ from train_nano.run import Run, log, start_log
 from train_nano.samples import draw_batch
 from train_nano.stages import Stage, run_stage
 from train_nano.steps import (
+    confidence_step,
     film_step,
+    judge_anew,
     mixed_step,
     prepare_films,
     prepare_images,
@@ -22,7 +24,7 @@ from train_nano.steps import (
     window_step,
 )
 
-_LAST_STAGE = 3
+_STAGE_OF_ALL = 3
 
 
 def _arguments() -> argparse.Namespace:
@@ -36,9 +38,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--minutes",
         type=float,
-        nargs=4,
-        default=(20.0, 21.0, 15.0, 95.0),
-        metavar=("WINDOWS", "IMAGES", "CLIPS", "ALL"),
+        nargs=5,
+        default=(20.0, 21.0, 15.0, 107.0, 5.0),
+        metavar=("WINDOWS", "IMAGES", "CLIPS", "ALL", "CONFIDENCE"),
         help="wall-clock budget of each stage",
     )
     parser.add_argument("--config", type=Path, help="YAML of another network than nano.yaml")
@@ -46,7 +48,7 @@ def _arguments() -> argparse.Namespace:
         "--begin-with",
         type=Path,
         metavar="WEIGHTS",
-        help="a nano.pt, of the same widths, to go straight to the last stage with",
+        help="a nano.pt, of the same widths, to go straight to the fourth stage with",
     )
     return parser.parse_args()
 
@@ -60,7 +62,7 @@ def begin(run: Run, arguments: argparse.Namespace) -> None:
     if arguments.begin_with:
         kept = torch.load(arguments.begin_with, map_location="cpu", weights_only=True)["model"]
         network.adopt(run.model, {name: value.float() for name, value in kept.items()})
-        run.progress.stage = _LAST_STAGE
+        run.progress.stage = _STAGE_OF_ALL
     else:
         batch = draw_batch(np.random.default_rng(arguments.seed), 12, 1, 256, 0.5)
         network.initialise(run.model, normalised(batch.images))
@@ -76,7 +78,7 @@ def main() -> None:
     torch.manual_seed(arguments.seed)
     run = Run(arguments.folder, network.build(arguments.config), arguments.seed)
     begin(run, arguments)
-    windows, images, clips, everything = arguments.minutes
+    windows, images, clips, everything, confidence = arguments.minutes
     run_stage(run, 0, Stage("windows", windows, (1e-3, 2e-4)), window_step)
     whole = Stage("images", images, (5e-4, 5e-5), prepare=prepare_images)
     run_stage(run, 1, whole, whole_step)
@@ -85,7 +87,9 @@ def main() -> None:
     )
     run_stage(run, 2, films, film_step)
     mixed = Stage("all", everything, (4e-4, 1e-5), memory_rate=4e-4, averaging=0.999)
-    run_stage(run, _LAST_STAGE, mixed, mixed_step)
+    run_stage(run, _STAGE_OF_ALL, mixed, mixed_step)
+    last = Stage("confidence", confidence, (1e-3, 1e-4), averaging=0.99, prepare=judge_anew)
+    run_stage(run, _STAGE_OF_ALL + 1, last, confidence_step)
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ class ImagePlan:
         given: share of steps that begin with a mask prompt too.
         rounds: of corrections, at most.
         alike: see `answer_loss`.
+        background: share of first clicks that are on no object.
     """
 
     side: int
@@ -56,6 +57,7 @@ class ImagePlan:
     given: float
     rounds: int
     alike: float
+    background: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,12 @@ class StepReport:
 
 def image_step(model: Any, rng: np.random.Generator, plan: ImagePlan) -> StepReport:
     """Draw a batch, ask about it and correct the answers."""
-    batch = draw_batch(rng, plan.images, plan.questions, plan.side, plan.hard_share)
+    boxed = rng.random() < plan.boxes
+    background = 0.0 if boxed else plan.background
+    batch = draw_batch(rng, plan.images, plan.questions, plan.side, plan.hard_share, background)
     features = encode(model, normalised(batch.images), batch.window)
     filled = np.flatnonzero(batch.masks.any(axis=(1, 2)))
-    if rng.random() < plan.boxes:
+    if boxed:
         asked, first, last = _dialogue(model, features, batch, filled, True, rng, plan)
         return StepReport(asked, math.nan, first, last)
     everything = np.arange(len(batch.masks))

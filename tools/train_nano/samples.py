@@ -75,7 +75,7 @@ def draw_batch(
     questions: int,
     side: int,
     hard_share: float,
-    background_share: float = 0.05,
+    background_share: float = 0.0,
 ) -> Batch:
     """Draw images and choose `questions` objects in each (again and again if there are fewer)."""
     pictures: list[npt.NDArray[np.uint8]] = []

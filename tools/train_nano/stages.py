@@ -27,7 +27,7 @@ class Stage:
     """A part of the training.
 
     Attributes:
-        name: "windows", "images", "clips" or "all".
+        name: "windows", "images", "clips", "all" or "confidence".
         minutes: its budget.
         rates: first and last learning rate of the image parts.
         memory_rate: learning rate of the memory parts at the start, or 0.
@@ -125,7 +125,7 @@ def check(run: Run, stage: str, images: int = 20) -> None:
             scores.three,
             scores.calibration,
         )
-        if stage in ("clips", "all"):
+        if stage not in ("windows", "images"):
             tracked, absent = validate_clips(run.average, difficulty, 5)
             entry[difficulty] |= {"tracked": tracked, "absent": absent}
             figures += [tracked, absent]

@@ -15,6 +15,7 @@ from train_nano.run import Run
 from train_nano.samples import draw_batch
 
 _CLICKS_ALONE = 500  # steps; clicks are found after about 300
+_NOTHING_THERE = 0.75  # of the last stage; a search for everything clicks mostly on no object
 
 StepOf = Callable[[Run, np.random.Generator, float], StepReport]
 
@@ -90,8 +91,36 @@ def mixed_step(run: Run, rng: np.random.Generator, progress: float) -> StepRepor
         given=0.1,
         rounds=3,
         alike=0.2,
+        background=0.05 if progress < _NOTHING_THERE else 0.3,
     )
     return image_step(run.model, rng, plan_of_images)
+
+
+def confidence_step(run: Run, rng: np.random.Generator, progress: float) -> StepReport:
+    """Whole images; only what predicts IoU learns, from clicks anywhere.
+
+    The last word: while masks still change, so does what is said of them.
+    """
+    del progress
+    for name, parameter in run.model.named_parameters():
+        parameter.requires_grad_(name.startswith("sam_mask_decoder.iou_prediction_head."))
+    plan = ImagePlan(
+        side=256,
+        images=3,
+        questions=12,
+        hard_share=0.5,
+        boxes=0.3,
+        given=0.0,
+        rounds=2,
+        alike=0.2,
+        background=0.4,
+    )
+    return image_step(run.model, rng, plan)
+
+
+def judge_anew(run: Run) -> None:
+    """Forget what was best: from now on only confidence changes."""
+    run.progress.best = -1.0
 
 
 def prepare_images(run: Run) -> None:
