@@ -5,16 +5,16 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from sam2_serving.engine.ahead import AheadCounters, AheadShare
 from sam2_serving.engine.cancel import CancelToken
-from sam2_serving.engine.errors import Busy, ClientBusy, EngineClosed
+from sam2_serving.engine.errors import Busy, EngineClosed
+from sam2_serving.engine.flights import Flight
 from sam2_serving.engine.turns import EncodeTurn
 from sam2_serving.model import ImageEmbedding
 
@@ -103,22 +103,6 @@ class _Shelf:
         return taken
 
 
-@dataclass(eq=False)
-class _Flight:
-    """An embedding that is being made.
-
-    Attributes:
-        turn: of its encode, which whoever joins may move forward.
-        ahead: nobody had asked for it when it was begun.
-        joined: somebody has since.
-    """
-
-    turn: EncodeTurn | None
-    ahead: bool = False
-    joined: bool = False
-    landed: Future[ImageEmbedding] = field(default_factory=Future)
-
-
 class EmbeddingStore:
     """Embeddings in one or two tiers: what falls out of the first is kept in the second.
 
@@ -153,7 +137,7 @@ class EmbeddingStore:
         self._files = files
         self._lock = threading.Lock()
         self._ahead = AheadShare[EmbeddingKey](min(ahead_bytes, device.budget))
-        self._in_flight: dict[EmbeddingKey, _Flight] = {}
+        self._in_flight: dict[EmbeddingKey, Flight] = {}
         self._closed = False
         self._counters = StoreCounters()
 
@@ -203,8 +187,13 @@ class EmbeddingStore:
             here = key in self._device.entries or (self._host and key in self._host.entries)
             if here or key in self._in_flight:
                 return False
-            flight = self._in_flight[key] = _Flight(turn, ahead=True)
-        self._fly(key, lambda: self._read(key, turn.run) or self._count(make, asked=False), flight)
+            flight = self._in_flight[key] = Flight(turn, ahead=True)
+        self._fly(
+            key,
+            lambda: self._read(key, turn.run) or self._count(make, asked=False),
+            flight,
+            turn.run,
+        )
         return True
 
     def get_or_make(
@@ -248,15 +237,15 @@ class EmbeddingStore:
                     self._device.entries.move_to_end(key)
                     return self._device.entries[key]
                 flight = self._in_flight.get(key)
-                if flight is None:
-                    own = self._in_flight[key] = _Flight(turn)
+                if flight is None or flight.given_up:
+                    own = self._in_flight[key] = Flight(turn)
                     host_copy = self._host.take(key) if self._host else None
                     self._counters.hits += host_copy is not None
                     break
                 flight.joined = True
             if flight.turn is not None and turn is not None:
                 flight.turn.join(turn)
-            landed = _wait(flight.landed, cancel)
+            landed = flight.wait(cancel)
             if landed is not None:
                 return landed
         if host_copy is not None:
@@ -275,29 +264,40 @@ class EmbeddingStore:
         if self._files is not None:
             self._files.close()
         for flight in flights:
-            _land(flight.landed, EngineClosed("The model was stopped."))
+            flight.fail(EngineClosed("The model was stopped."))
 
     def _fly(
-        self, key: EmbeddingKey, make: Callable[[], ImageEmbedding], flight: _Flight
+        self,
+        key: EmbeddingKey,
+        make: Callable[[], ImageEmbedding],
+        flight: Flight,
+        transfer: Transfer | None = None,
     ) -> ImageEmbedding:
-        """Make an embedding for all who wait for `flight`."""
+        """Make an embedding for all who wait for `flight`; `transfer` is for what it pushes out."""
         try:
             embedding = make()
         except BaseException as error:
             with self._lock:
-                del self._in_flight[key]
-            _land(flight.landed, error)
-            # frame and error would hold each other, and with them the image's pixels
-            del flight
+                self._take_off(key, flight)
+            flight.fail(error)
             raise
         with self._lock:
-            del self._in_flight[key]
-            unasked = self._count_flight(flight)
-            sinking = [] if self._closed else self._keep(key, embedding, unasked)
-        _land(flight.landed, embedding)
+            sinking = []
+            # if it was given up and made all the same, another's is the one that is kept
+            if self._take_off(key, flight):
+                unasked = self._count_flight(flight)
+                sinking = [] if self._closed else self._keep(key, embedding, unasked)
+        flight.land(embedding)
         for lower_key, falling in sinking:
-            self._sink(lower_key, falling)
+            self._sink(lower_key, falling, transfer or self._transfer)
         return embedding
+
+    def _take_off(self, key: EmbeddingKey, flight: Flight) -> bool:
+        """Forget a flight that ends; tell whether it was still the one to wait for."""
+        current = self._in_flight.get(key) is flight
+        if current:
+            del self._in_flight[key]
+        return current
 
     def _read(self, key: EmbeddingKey, transfer: Transfer | None = None) -> ImageEmbedding | None:
         kept = None if self._files is None else self._files.read(key)
@@ -312,7 +312,7 @@ class EmbeddingStore:
             self._counters.made += 1
         return embedding
 
-    def _count_flight(self, flight: _Flight) -> bool:
+    def _count_flight(self, flight: Flight) -> bool:
         """Count an embedding that was made ahead; tell whether nobody has asked for it yet."""
         self._ahead.counters.made += flight.ahead
         self._ahead.counters.used += flight.ahead and flight.joined
@@ -340,44 +340,18 @@ class EmbeddingStore:
     def _lift(self, host_copy: ImageEmbedding, transfer: Transfer | None = None) -> ImageEmbedding:
         return (transfer or self._transfer)(lambda: host_copy.to(self._device.tier.device))
 
-    def _sink(self, key: EmbeddingKey, embedding: ImageEmbedding) -> None:
+    def _sink(self, key: EmbeddingKey, embedding: ImageEmbedding, transfer: Transfer) -> None:
         host = self._host
         assert host is not None
-        copy = self._transfer(lambda: embedding.to(host.tier.device))
+        try:
+            copy = transfer(lambda: embedding.to(host.tier.device))
+        except (Busy, EngineClosed, CancelledError):
+            # not a reason to fail for the one whose embedding pushed this one out
+            with self._lock:
+                self._counters.evicted += 1
+            return
         with self._lock:
             # it may have been made again meanwhile: then the device has it
             if not self._closed and key not in self._device.entries:
                 host.put(key, copy)
                 self._counters.evicted += len(host.take_what_is_over_budget())
-
-
-def _wait(flight: Future[ImageEmbedding], cancel: CancelToken | None) -> ImageEmbedding | None:
-    """Wait for another's attempt; None if it failed for a reason that is not ours.
-
-    Raises:
-        Busy, EngineClosed: the engine's own reasons, which are everybody's.
-        concurrent.futures.CancelledError: this request was given up.
-    """
-    turn: Future[None] = Future()
-
-    def end_turn(_: Future[ImageEmbedding]) -> None:
-        if turn.set_running_or_notify_cancel():
-            turn.set_result(None)
-
-    flight.add_done_callback(end_turn)
-    if cancel is not None:
-        cancel.watch(turn)
-    turn.result()
-    failure = flight.exception()
-    if isinstance(failure, Busy | EngineClosed) and not isinstance(failure, ClientBusy):
-        raise failure
-    return flight.result() if failure is None else None
-
-
-def _land(flight: Future[ImageEmbedding], outcome: ImageEmbedding | BaseException) -> None:
-    """End a flight, unless `close` has ended it already."""
-    with suppress(InvalidStateError):
-        if isinstance(outcome, ImageEmbedding):
-            flight.set_result(outcome)
-        else:
-            flight.set_exception(outcome)

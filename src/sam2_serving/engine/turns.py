@@ -98,9 +98,9 @@ class EncodeTurn:
         self._sent: Future[Any] | None = None
 
     @property
-    def is_ahead(self) -> bool:
-        """Tell whether nobody waits for this encode."""
-        return self._priority is Priority.PREFETCH
+    def given_up(self) -> bool:
+        """Tell whether this encode will not be done any more."""
+        return self._cancel is not None and self._cancel.cancelled
 
     def run(self, call: Callable[[], T]) -> T:
         """Queue the encode and wait for it; raises what `Scheduler.run` raises."""

@@ -1,9 +1,12 @@
 """The store's promises: byte budget, order of eviction, single flight, no shared failures."""
 
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 import torch
@@ -150,7 +153,8 @@ def test_the_engines_own_reasons_are_everybodys(reason):
         futures += [threads.submit(store.get_or_make, key("a"), pytest.fail) for _ in range(2)]
         wait_until_waiting(store, 2)
         go.set()
-        assert [future.exception(10) for future in futures] == [reason] * 3
+        told = [future.exception(10) for future in futures]
+        assert [repr(one) for one in told] == [repr(reason)] * 3
 
 
 def wait_until_waiting(store: EmbeddingStore, count: int) -> None:
@@ -348,3 +352,80 @@ def test_one_clients_full_share_of_the_queue_is_not_told_to_others():
         go.set()
         assert isinstance(greedy.exception(10), ClientBusy)
         assert other.result(10).nbytes == 400
+
+
+def test_who_comes_while_a_given_up_one_still_fetches_does_not_wait_for_its_end(ahead):
+    given_up, fetching, go = CancelToken(), threading.Event(), threading.Event()
+    turn = EncodeTurn(ahead.scheduler, Priority.PREFETCH, cancel=given_up)
+
+    def fetch_slowly() -> ImageEmbedding:
+        fetching.set()
+        go.wait(10)  # the first byte of a download takes its time
+        return embedding()
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(ahead.store.make_ahead, key("a"), fetch_slowly, turn)
+        assert fetching.wait(10)
+        given_up.cancel()
+        own = ahead.turn(Priority.CLICK_ENCODE)
+        second = threads.submit(ahead.store.get_or_make, key("a"), embedding, None, own)
+        try:
+            answered = second.result(5)
+        finally:
+            go.set()
+        assert first.result(10)
+    kept = ahead.store.get_or_make(key("a"), pytest.fail)
+    assert kept is answered
+    assert ahead.store.ahead_counters.made == 0, "it came too late"
+
+
+@pytest.mark.parametrize("way", ["asked for", "ahead"])
+def test_a_failure_leaves_nothing_of_the_attempt_in_memory(ahead, way):
+    class Pixels:
+        pass
+
+    held: list[weakref.ref[Pixels]] = []
+
+    def fail() -> ImageEmbedding:
+        pixels = Pixels()
+        held.append(weakref.ref(pixels))
+        raise Busy(1)
+
+    gc.disable()
+    try:
+        with suppress(Busy):
+            if way == "ahead":
+                ahead.store.make_ahead(key("a"), fail, ahead.turn())
+            else:
+                ahead.store.get_or_make(key("a"), fail)
+        assert held[0]() is None
+    finally:
+        gc.enable()
+
+
+def test_what_is_pushed_out_ahead_of_time_is_copied_at_the_lowest_priority():
+    arrivals: list[int] = []
+    scheduler = Scheduler(on_arrival=lambda: arrivals.append(1))
+    store = EmbeddingStore(
+        Tier(CPU, 400),
+        Tier(CPU, 400),
+        transfer=lambda copy: scheduler.run(Priority.CLICK_ENCODE, copy),
+        ahead_bytes=400,
+    )
+    try:
+        store.get_or_make(key("a"), embedding)
+        assert store.make_ahead(key("b"), embedding, EncodeTurn(scheduler, Priority.PREFETCH))
+        assert not arrivals, "it would make way for itself"
+        assert store.nbytes == 800
+    finally:
+        scheduler.close()
+
+
+def test_a_full_queue_costs_a_copy_and_not_the_answer():
+    def refuse(copy: Callable[[], ImageEmbedding]) -> ImageEmbedding:
+        raise Busy(1)
+
+    store = EmbeddingStore(Tier(CPU, 400), Tier(CPU, 400), transfer=refuse)
+    store.get_or_make(key("a"), embedding)
+    assert store.get_or_make(key("b"), embedding).nbytes == 400
+    assert store.counters.evicted == 1
