@@ -16,8 +16,8 @@ from train_nano.stages import Stage, run_stage
 from train_nano.steps import (
     confidence_step,
     film_step,
-    judge_anew,
     mixed_step,
+    prepare_confidence,
     prepare_films,
     prepare_images,
     whole_step,
@@ -88,7 +88,7 @@ def main() -> None:
     run_stage(run, 2, films, film_step)
     mixed = Stage("all", everything, (4e-4, 1e-5), memory_rate=4e-4, averaging=0.999)
     run_stage(run, _STAGE_OF_ALL, mixed, mixed_step)
-    last = Stage("confidence", confidence, (1e-3, 1e-4), averaging=0.99, prepare=judge_anew)
+    last = Stage("confidence", confidence, (1e-3, 1e-4), averaging=0.99, prepare=prepare_confidence)
     run_stage(run, _STAGE_OF_ALL + 1, last, confidence_step)
 
 

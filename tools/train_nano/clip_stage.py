@@ -287,7 +287,8 @@ def validate_clips(
             answer, tokens = tracker.look(frame)
             _, got = answer_loss(answer, truth[frame], True, 0.3)
             present = truth[frame].flatten(1).any(1)
-            scores += got[present].tolist()
-            absences += (answer.presence[~present, 0] < 0.0).tolist()
+            given = answer.presence[:, 0] > 0.0  # else the tracker gives no mask
+            scores += (got * given)[present].tolist()
+            absences += (~given[~present]).tolist()
             tracker.remember(frame, answer, tokens, None)
     return float(np.mean(scores)), float(np.mean(absences)) if absences else 1.0

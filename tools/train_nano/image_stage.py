@@ -85,31 +85,26 @@ def image_step(model: Any, rng: np.random.Generator, plan: ImagePlan) -> StepRep
     background = 0.0 if boxed else plan.background
     batch = draw_batch(rng, plan.images, plan.questions, plan.side, plan.hard_share, background)
     features = encode(model, normalised(batch.images), batch.window)
-    filled = np.flatnonzero(batch.masks.any(axis=(1, 2)))
+    asked, first, last = _dialogue(model, features, batch, boxed, rng, plan)
     if boxed:
-        asked, first, last = _dialogue(model, features, batch, filled, True, rng, plan)
-        return StepReport(asked, math.nan, first, last)
-    everything = np.arange(len(batch.masks))
-    asked, first, last = _dialogue(model, features, batch, everything, False, rng, plan)
-    return StepReport(asked, first, math.nan, last)
+        return StepReport(asked, box=first, corrected=last)
+    return StepReport(asked, click=first, corrected=last)
 
 
 def _dialogue(
     model: Any,
     features: list[Tensor],
     batch: Batch,
-    numbers: np.ndarray[Any, Any],
     boxed: bool,
     rng: np.random.Generator,
     plan: ImagePlan,
 ) -> tuple[Tensor, float, float]:
-    """A first prompt and corrections for some questions of a batch."""
-    masks = batch.masks[numbers]
+    """A first prompt and corrections for the questions of a batch."""
+    masks = batch.masks
     truth = torch.from_numpy(masks).to(model.device)
-    owner = batch.owner[torch.from_numpy(numbers)]
     weight = truth.flatten(1).any(1).float()
     given = rng.random() < plan.given
-    prompt = _first(rng, masks, batch.free[numbers], boxed).on(model.device)
+    prompt = _first(rng, masks, batch.free, boxed).on(model.device)
     if given:
         prompt = _with_mask(rng, prompt, encode_mask(model, _worn(rng, truth)))
     total = hint = torch.zeros((), device=model.device)
@@ -117,7 +112,7 @@ def _dialogue(
     rounds = int(rng.integers(0, plan.rounds + 1))
     from_first = rng.random() < 0.5  # as the Smart Tool's second pass has it
     for turn in range(rounds + 1):
-        answer = decode(model, features, owner, prompt, batch.window)
+        answer = decode(model, features, batch.owner, prompt, batch.window)
         alternatives = turn == 0 and prompt.labels.shape[1] == 1 and not given
         loss, ious = answer_loss(answer, truth, alternatives, plan.alike)
         spoken = answer.logits if alternatives else answer.logits[:, :1]

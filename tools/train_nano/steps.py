@@ -118,8 +118,9 @@ def confidence_step(run: Run, rng: np.random.Generator, progress: float) -> Step
     return image_step(run.model, rng, plan)
 
 
-def judge_anew(run: Run) -> None:
-    """Forget what was best: from now on only confidence changes."""
+def prepare_confidence(run: Run) -> None:
+    """Learn what to think of the averaged weights' answers, which ship; judge anew what is best."""
+    run.model.load_state_dict(run.average.state_dict())
     run.progress.best = -1.0
 
 

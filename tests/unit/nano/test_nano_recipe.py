@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from sam2_serving.model import load_model
 from train_nano import network
 from train_nano.__main__ import begin
-from train_nano.clip_stage import ClipPlan, draw_followed
+from train_nano.clip_stage import ClipPlan, draw_followed, validate_clips
 from train_nano.curves import draw_curves
 from train_nano.export import export
 from train_nano.forward import Window, encode, normalised
@@ -24,6 +24,7 @@ from train_nano.image_stage import ImagePlan, image_step
 from train_nano.run import Run
 from train_nano.samples import correction
 from train_nano.stages import Stage, run_stage
+from train_nano.steps import confidence_step, prepare_confidence
 
 ROOT = Path(__file__).parents[3]
 
@@ -211,3 +212,34 @@ def test_curves_show_clips_from_where_they_are_validated(tmp_path):
     plot = slice(60, 700)
     changed = (before[:, plot] != after[:, plot]).any(axis=2)
     assert changed.sum() > 200
+
+
+def test_the_last_stage_leaves_the_averaged_answers_and_learns_what_to_think_of_them(tmp_path):
+    run = new_run(tmp_path / "run", 1)
+    train(run, 1)  # so that the optimiser has moments and old gradients of everything
+    with torch.no_grad():
+        for parameter in run.average.parameters():
+            parameter.mul_(1.01)
+    before = {name: value.clone() for name, value in run.average.state_dict().items()}
+    prepare_confidence(run)
+    loss = confidence_step(run, np.random.default_rng(0), 0.0).loss
+    assert run.step(loss, {"image": 1e-3, "memory": 0.0}, 0.5)
+    after = run.average.state_dict()
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert changed
+    assert all(name.startswith("sam_mask_decoder.iou_prediction_head.") for name in changed)
+
+
+def test_an_object_that_is_called_absent_is_not_tracked():
+    """Its mask never reaches a user, however right it would be."""
+    torch.manual_seed(1)
+    model = network.build().eval()
+    score = model.sam_mask_decoder.pred_obj_score_head.layers[-1]
+    with torch.no_grad():
+        score.weight.zero_()
+        score.bias.fill_(5.0)
+        present, _ = validate_clips(model, "easy", 1, 2)
+        score.bias.fill_(-5.0)
+        absent, _ = validate_clips(model, "easy", 1, 2)
+    assert present > 0.0
+    assert absent == 0.0
