@@ -21,3 +21,14 @@ def test_memory_of_a_tracking_job_does_not_grow(way):
         capture_output=True, text=True,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_one_network_is_in_memory_and_the_store_takes_what_it_may():
+    bench = REPOSITORY / "benchmarks/memory.py"
+    ran = subprocess.run(
+        [sys.executable, bench, "--quick", "--force", "--models", "nano"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout + ran.stderr

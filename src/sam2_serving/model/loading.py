@@ -17,6 +17,7 @@ from sam2_serving.model.devices import (
     give_freed_memory_back,
     keep_freed_memory,
     resolve_device,
+    share_freed_memory,
 )
 from sam2_serving.model.errors import CheckpointError
 from sam2_serving.model.image import SegmentationModel
@@ -50,8 +51,10 @@ def load_model(
     place = resolve_device(device)
     network, config_name = load_checkpoint(checkpoint)
     parameters = parameter_count(network)
-    if place.type == "cpu" and parameters >= _LARGE:
-        keep_freed_memory()
+    if place.type == "cpu":
+        share_freed_memory()
+        if parameters >= _LARGE:
+            keep_freed_memory()
     wanted = fast_dtype(place, parameters) if dtype == "auto" else dtype
     model = SegmentationModel(network, config_name, place, wanted)
     if dtype != "auto" or wanted == "float32":
