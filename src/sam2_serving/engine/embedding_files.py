@@ -180,6 +180,10 @@ class EmbeddingFiles:
                 self._paused_until = time.monotonic() + PAUSE_S
             self._count(skipped=1)
             self._tell("written", error)
+        except Exception:
+            # a device out of memory, say: this thread must live for all that comes after
+            self._count(skipped=1)
+            logger.exception("An embedding could not be made ready for the disk; goes on without")
         else:
             self._count(written=int(written))
 

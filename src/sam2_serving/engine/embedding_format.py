@@ -115,7 +115,14 @@ def from_file(content: bytes, key: EmbeddingKey, origin: Origin) -> ImageEmbeddi
         image_size = int(about["height"]), int(about["width"])
         stored = load(content)
         tensors = [stored[name] for name in NAMES]
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        SafetensorError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise Damaged("it cannot be read") from error
     if (about.get("key"), about.get("made_with")) != (_text(key), origin.made_with):
         raise Damaged("it is another embedding's")

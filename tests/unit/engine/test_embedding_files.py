@@ -129,6 +129,11 @@ def lengthen(file: Path) -> None:
     file.write_bytes(file.read_bytes() + b"x" * 10**6)
 
 
+def nest_deeply(file: Path) -> None:
+    header = b"[" * 60_000
+    file.write_bytes(len(header).to_bytes(8, "little") + header)
+
+
 def replace_by_another(file: Path) -> None:
     other = files_in(file.parent)
     keep(other, "b")
@@ -143,6 +148,7 @@ def replace_by_another(file: Path) -> None:
         name_another_size,
         lengthen,
         replace_by_another,
+        nest_deeply,
         lambda file: file.write_bytes(b""),
         lambda file: file.write_bytes(b"\xff" * 100),
         lambda file: file.write_bytes(b"\x02" + b"\0" * 7 + b"[]"),
@@ -254,6 +260,20 @@ def test_a_full_disk_leaves_no_half_file_and_is_tried_again_later(tmp_path, capl
     monkeypatch.setattr(embedding_files.time, "monotonic", lambda: now + 601)
     keep(files, "c")
     assert files.counters.written == 1
+
+
+def test_an_embedding_that_cannot_be_copied_is_left_out_and_the_next_is_kept(tmp_path, caplog):
+    failures = [RuntimeError("CUDA error: out of memory")]
+
+    def copy_from_gpu(one: ImageEmbedding) -> ImageEmbedding:
+        if failures:
+            raise failures.pop()
+        return one
+
+    files = EmbeddingFiles(DiskTier(tmp_path, 2**20), ORIGIN, copy_from_gpu)
+    keep(files, "a", "b")
+    assert (files.counters.skipped, files.counters.written) == (1, 1)
+    assert len(caplog.records) == 1
 
 
 def test_what_waits_is_bounded_and_is_offered_again_at_its_next_use(tmp_path, monkeypatch):
