@@ -164,7 +164,7 @@ def _by_box(ask: Ask, answers: Answers, mask: Mask, rng: np.random.Generator) ->
     answers.said.append((prediction.predicted_iou, answers.box))
     click = beside(mask, rng)
     if click is not None:
-        again = _mask(ask(Prompts((click,), box), None), mask)
+        again = _mask(ask(Prompts((click,), box), prediction), mask)
         answers.obey("in_box", _holds(again, click))
         answers.out_before.append(_holds(found, click))
 

@@ -5,6 +5,7 @@ It needs torch, numpy, OpenCV and sam2 (with what sam2 needs), and nothing of th
 `scenes`: `PYTHONPATH=tools:src` is enough where the package is not installed. `--device cuda`
 trains on a GPU; pictures are drawn on the CPU, between the steps.
 
-Stages: 128-pixel windows, whole 256-pixel images, short clips, then all three by turns. State lives
-in `runs/nano/`; a run that was stopped goes on where it was, on any device.
+Stages: 128-pixel windows, whole 256-pixel images, short clips, all three by turns, and at last only
+what predicts IoU. State lives in `runs/nano/`; a run that was stopped goes on where it was, on any
+device.
 """

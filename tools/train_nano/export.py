@@ -15,7 +15,11 @@ _HALF_LIMIT = 16 * 2**20
 
 
 def sharpen(model: Any, factor: float) -> None:
-    """Multiply all mask logits: no mask changes, but how sure the network is of its edges does."""
+    """Multiply all mask logits: no mask changes by that, but how sure the network is of its edges.
+
+    What is asked further may come out a little otherwise: logits that are fed back and masks that
+    are remembered are sharper, and sam2 swaps fewer single masks for one of three.
+    """
     with torch.no_grad():
         for mlp in model.sam_mask_decoder.output_hypernetworks_mlps:
             mlp.layers[-1].weight.mul_(factor)

@@ -85,6 +85,10 @@ def test_each_correction_is_told_the_answer_that_it_corrects():
     assert [len(given.points) for given, _ in dialogue] == [1, 2, 3]
     assert [before is None for _, before in dialogue] == [True, False, False]
     assert all(mask[int(p.y), int(p.x)] and p.positive for p in dialogue[2][0].points)
+    box, click_in_it = seen[3:]
+    assert box[1] is None
+    assert click_in_it[0].box == box[0].box
+    assert click_in_it[1] is not None
 
 
 def test_the_trivial_answers():

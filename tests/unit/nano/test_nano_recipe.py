@@ -18,8 +18,8 @@ from train_nano import network
 from train_nano.__main__ import begin
 from train_nano.clip_stage import ClipPlan, draw_followed, validate_clips
 from train_nano.curves import draw_curves
-from train_nano.export import export
-from train_nano.forward import Window, encode, normalised
+from train_nano.export import export, sharpen
+from train_nano.forward import Prompt, Window, decode, encode, normalised
 from train_nano.image_stage import ImagePlan, image_step
 from train_nano.run import Run
 from train_nano.samples import correction
@@ -79,6 +79,20 @@ def test_an_exported_run_loads_as_a_model(tmp_path):
     assert (record["steps"], record["seed"]) == (1, 3)
     model = load_model(tmp_path / "out" / "nano.pt", device="cpu", dtype="float32")
     assert sum(p.numel() for p in model.network.parameters()) == record["parameters"]
+
+
+def test_sharpness_multiplies_the_logits_of_every_mask():
+    torch.manual_seed(0)
+    model = network.build().eval()
+    images = normalised(np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3), np.uint8))
+    click = Prompt(torch.tensor([[[90.0, 120.0]]]), torch.tensor([[1]]))
+    with torch.no_grad():
+        features = encode(model, images, Window())
+        plain = decode(model, features, torch.tensor([0]), click, Window())
+        sharpen(model, 2.5)
+        sharp = decode(model, features, torch.tensor([0]), click, Window())
+    torch.testing.assert_close(sharp.logits, plain.logits * 2.5)
+    torch.testing.assert_close(sharp.ious, plain.ious)
 
 
 def test_a_window_of_the_frame_is_coded_as_that_part_of_the_frame():
