@@ -3,7 +3,8 @@
 The search keeps masks whose area changes little when the threshold moves by 1: a model that is
 right but unsure of its edges keeps none. A factor moves that judgement, and answers to first clicks
 stay as they are (for the rest see `sharpen`). It is looked for on validation scenes (training's own
-style), never on the held-out ones, and put into the weights by `python -m train_nano.export --sharpness FACTOR`.
+style), never on the held-out ones, and put into the weights by
+`python -m train_nano.export --sharpness FACTOR`.
 """
 
 from __future__ import annotations
