@@ -14,7 +14,8 @@ from sam2_serving.app.platform.api import Caller, PlatformClient
 from sam2_serving.app.platform.projects import Projects
 
 MAX_IMAGES = 20_000
-"""Of a dataset; of a larger one, what comes after the first ones is not known."""
+"""Of a dataset; of a larger one, what comes after the first ones is not known. Its list is not
+fetched again for their sake."""
 MAX_DATASETS = 64
 LIFETIME_S = 300.0
 RETRY_S = 30.0
@@ -54,6 +55,7 @@ class DatasetOrder:
 class _Known:
     order: DatasetOrder
     since: float
+    whole: bool
 
 
 class DatasetOrders:
@@ -79,12 +81,13 @@ class DatasetOrders:
             known = self._known.get(name)
         if known is not None:
             age = now - known.since
-            if age < RETRY_S or (age < LIFETIME_S and image_id in known.order):
+            as_expected = image_id in known.order or not known.whole
+            if age < RETRY_S or (age < LIFETIME_S and as_expected):
                 return known.order
         images = Projects(self._platform, caller).image_names(dataset_id, MAX_IMAGES)
         order = DatasetOrder.of(images)
         with self._lock:
-            self._known[name] = _Known(order, now)
+            self._known[name] = _Known(order, now, len(images) < MAX_IMAGES)
             self._known.move_to_end(name)
             while len(self._known) > MAX_DATASETS:
                 self._known.popitem(last=False)

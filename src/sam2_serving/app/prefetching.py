@@ -6,12 +6,14 @@ for a click. Nobody waits for it, so what goes wrong is told to nobody.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, TypeVar
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field, StrictStr
@@ -20,7 +22,13 @@ from sam2_serving.app.addresses import ServerPolicy
 from sam2_serving.app.dataset_orders import DatasetOrders
 from sam2_serving.app.media import Media, MediaLibrary
 from sam2_serving.app.platform.api import Caller, PlatformClient, caller_of
-from sam2_serving.app.reporting import BadRequest, ReportingRoute, note
+from sam2_serving.app.reporting import (
+    BadRequest,
+    PlatformTimeout,
+    PlatformUnavailable,
+    ReportingRoute,
+    note,
+)
 from sam2_serving.app.requests import (
     MAX_ID,
     Body,
@@ -35,6 +43,11 @@ from sam2_serving.app.workers import Workers
 from sam2_serving.engine import CancelToken, Engine, ImageSource
 from sam2_serving.engine.walks import Walks, next_places
 
+Answer = TypeVar("Answer")
+
+REST_S = 30.0
+"""How long a platform is asked nothing ahead of time after it failed, or said that it is asked too
+much."""
 MAX_NAMED = 1000
 """Pictures of one request; the store's share for them is smaller anyway."""
 
@@ -147,21 +160,50 @@ class _Row:
     following: Callable[[tuple[int, ...]], Iterator[SmartToolContext]]
 
 
+class _Rests:
+    """Which platforms failed lately, and are left alone for a while. Thread-safe."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._until: dict[str, float] = {}
+
+    def needed(self, server: str) -> bool:
+        """Tell whether a platform is left alone now."""
+        return self._clock() < self._until.get(server, float("-inf"))
+
+    @contextmanager
+    def after_failure(self, server: str) -> Iterator[None]:
+        """Leave a platform alone from now on if it fails within the block."""
+        try:
+            yield
+        except (PlatformUnavailable, PlatformTimeout):
+            self._until[server] = self._clock() + REST_S
+            raise
+
+
 class LookAhead:
     """Has the engine encode what people will open next. Thread-safe."""
 
-    def __init__(self, library: MediaLibrary, platform: PlatformClient, count: int) -> None:
+    def __init__(
+        self,
+        library: MediaLibrary,
+        platform: PlatformClient,
+        count: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Take what it needs.
 
         Args:
             library: finds pictures.
             platform: knows in which order they are.
             count: so many neighbours of what is opened are encoded; 0: none.
+            clock: seconds.
         """
         self._library = library
         self._orders = DatasetOrders(platform)
         self._count = count
         self._walks = Walks()
+        self._rests = _Rests(clock)
 
     def opened(
         self, engine: Engine, caller: Caller, context: SmartToolContext, media: Media
@@ -180,13 +222,21 @@ class LookAhead:
         # On another thread, but in this request's context: its token stays out of the log.
         here = copy_context()
 
+        def ask(call: Callable[..., Answer], *args: object) -> Answer:
+            with self._rests.after_failure(caller.server):
+                return here.copy().run(call, *args)
+
         def find(library: MediaLibrary, context: SmartToolContext) -> ImageSource:
-            source = here.copy().run(library.find, caller, context).source
-            return replace(source, load=lambda: here.copy().run(source.load))
+            source = ask(library.find, caller, context).source
+            return replace(source, load=partial(ask, source.load))
 
         def plan(given_up: CancelToken) -> Iterator[Callable[[], ImageSource]]:
+            if self._rests.needed(caller.server):
+                return
             library = self._library.until(given_up)
-            for context in here.copy().run(lambda: list(contexts())):
+            for context in ask(lambda: list(contexts())):
+                if self._rests.needed(caller.server):
+                    return
                 yield partial(find, library, context)
 
         engine.look_ahead(caller.token_hash, (caller.server, topic), plan)
@@ -220,8 +270,11 @@ class LookAhead:
     def _images(
         self, caller: Caller, dataset: int, stops: tuple[int, ...]
     ) -> Iterator[SmartToolContext]:
-        order, places = self._orders.of(caller, dataset, stops[-1]).walked(stops)
-        for place in self._places(places, len(order)) if places else ():
+        known = self._orders.of(caller, dataset, stops[-1])
+        if stops[-1] not in known:
+            return  # nor is it known what is beside it
+        order, places = known.walked(stops)
+        for place in self._places(places, len(order)):
             yield _context(image_id=order[place])
 
     def _places(self, places: tuple[int, ...] | list[int], count: int | None) -> Iterator[int]:
