@@ -88,7 +88,7 @@ def main() -> None:
     run_stage(run, 2, films, film_step)
     mixed = Stage("all", everything, (4e-4, 1e-5), memory_rate=4e-4, averaging=0.999)
     run_stage(run, _STAGE_OF_ALL, mixed, mixed_step)
-    # Some eighty steps in its five minutes: a longer memory would keep half of what was said before.
+    # Some eighty steps in five minutes: a longer memory would keep half of what was said before.
     last = Stage("confidence", confidence, (1e-3, 1e-4), averaging=0.95, prepare=prepare_confidence)
     run_stage(run, _STAGE_OF_ALL + 1, last, confidence_step)
 
