@@ -219,9 +219,10 @@ class Prefetcher(Generic[Source]):
                 if attempt.cancel.cancelled:
                     return replace(wanted, done=place)
                 failures += made is None
-                if attempt.taken_over or failures == FAILURES:
-                    break  # if taken over, its client is there, and will need something else next
-                if made and self._others_wait():
+                if failures == FAILURES:
+                    break
+                if attempt.taken_over or (made and self._others_wait()):
+                    # an attempt that was taken over makes way for nobody: the rest is another one
                     return replace(wanted, done=place + 1)
         except EngineClosed:
             return None

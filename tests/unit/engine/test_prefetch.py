@@ -155,9 +155,8 @@ def test_what_somebody_waits_for_does_not_make_way(maker):
 
     maker.before = taken
     maker.want("a", "12")
-    maker.until("1")
-    time.sleep(0.05)
-    assert maker.made == ["1"], "its client will need something else next"
+    maker.until("12")  # the one who waits may be another client, or a long list was named
+    assert maker.prefetcher.counters.given_up == 0
 
 
 def test_what_cannot_be_had_is_left_out_and_counted(maker):
