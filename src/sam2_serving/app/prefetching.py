@@ -216,7 +216,8 @@ class LookAhead:
 
     def named(self, engine: Engine, caller: Caller, state: SmartCacheState) -> None:
         """Begin to get what a request names; returns at once."""
-        self._want(engine, caller, state.topic, lambda: islice(state.pictures(), MAX_NAMED))
+        first = list(islice(state.pictures(), MAX_NAMED))  # the rest is not held while it waits
+        self._want(engine, caller, state.topic, lambda: iter(first))
 
     def _want(self, engine: Engine, caller: Caller, topic: str, contexts: Contexts) -> None:
         # On another thread, but in this request's context: its token stays out of the log.

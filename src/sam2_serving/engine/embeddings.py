@@ -109,8 +109,8 @@ class EmbeddingStore:
     Behind them may be files, which get every embedding that was asked for and outlive the process.
     Those that nobody has asked for yet take a bounded share of the first tier.
 
-    Requests that come while an embedding is being made wait for it (single flight). If that
-    attempt fails, the next of them makes its own, with its own rights: a failure is told to
+    Requests that come while an embedding is being made wait for it (single flight), unless that
+    attempt was given up and only waits for its end. If it fails, the next of them makes its own, with its own rights: a failure is told to
     nobody else, unless it is the engine's own (`Busy`, `EngineClosed`). Thread-safe.
     """
 

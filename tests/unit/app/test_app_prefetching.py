@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,7 +17,7 @@ from sam2_serving.app.dataset_orders import LIFETIME_S, RETRY_S, DatasetOrders
 from sam2_serving.app.media import MediaLibrary
 from sam2_serving.app.platform import api
 from sam2_serving.app.platform.api import TRIES, Caller, PlatformClient
-from sam2_serving.app.prefetching import REST_S, LookAhead
+from sam2_serving.app.prefetching import REST_S, LookAhead, SmartCacheState
 from sam2_serving.app.requests import SmartToolContext
 from sam2_serving.engine import Engine
 from sam2_serving.model import load_model
@@ -155,3 +156,15 @@ def test_nobody_knows_what_is_beside_an_image_that_is_not_in_the_list(
         ahead.opened(engine, platform.caller, context(id), media)
         time.sleep(0.3)
     assert not platform.asked, "what is beside the image before is of no use now"
+
+
+def test_no_more_of_a_request_is_held_than_is_of_use(
+    platform: Platform, client: PlatformClient, engine: Engine
+) -> None:
+    library = MediaLibrary(client, max_bytes=2**20, max_pixels=10**6)
+    named = SmartCacheState.model_validate({"image_hashes": ["x" * 512] * 10_000})
+    asked = weakref.ref(named)
+    with engine._embedder.foreground():
+        LookAhead(library, client, 2).named(engine, platform.caller, named)
+        del named
+        assert asked() is None, "its plan waits, but without what nobody will get to"
