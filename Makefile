@@ -48,7 +48,7 @@ bench: $(READY)
 
 nano: $(READY)
 	PYTHONPATH=tools $(BIN)/python -m train_nano
-	PYTHONPATH=tools $(BIN)/python -m train_nano.export
+	PYTHONPATH=tools $(BIN)/python -m train_nano.export --weights latest.pt --sharpness 1.5
 	PYTHONPATH=tools:tests:benchmarks $(BIN)/python -m evaluate_nano --card checkpoints/nano/README.md
 
 # torch first, alone: sam2 is built against it, and build isolation would fetch a second torch.

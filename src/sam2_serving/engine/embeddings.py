@@ -110,8 +110,9 @@ class EmbeddingStore:
     Those that nobody has asked for yet take a bounded share of the first tier.
 
     Requests that come while an embedding is being made wait for it (single flight), unless that
-    attempt was given up and only waits for its end. If it fails, the next of them makes its own, with its own rights: a failure is told to
-    nobody else, unless it is the engine's own (`Busy`, `EngineClosed`). Thread-safe.
+    attempt was given up and only waits for its end. If it fails, the next of them makes its
+    own, with its own rights: a failure is told to nobody else, unless it is the engine's own
+    (`Busy`, `EngineClosed`). Thread-safe.
     """
 
     def __init__(
