@@ -69,8 +69,8 @@ def test_storing_fails_for_good(quick: Day, route: str) -> None:
 def test_a_superseded_job_that_fails_is_silent(quick: Day) -> None:
     """Its error would end the bar of the job that took its place.
 
-    On a machine that stalls, the older job may fail before the newer one is asked for: then both say
-    so, and rightly.
+    On a machine that stalls, the older job may fail before the newer one is asked for: then both
+    say so, and rightly.
     """
     ids = quick.draw(0, (0,))
     old = quick.track(0, 12, ids)
