@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from measuring import Bench, arguments, by_turns
-from network_material import NETWORKS, picture
+from network_material import NETWORKS, add_networks, picture
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 from skimage import data
 
@@ -62,7 +62,7 @@ def main() -> int:
 
     def add(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--points", type=int, default=32, help="a side")
-        parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+        add_networks(parser)
 
     given = arguments(__doc__, repeats=3, add=add)
     bench = Bench(__file__, given)

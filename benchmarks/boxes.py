@@ -9,11 +9,9 @@ side.
 
 from __future__ import annotations
 
-import argparse
-
 import numpy as np
-from measuring import Bench, arguments, by_turns
-from network_material import NETWORKS, boxes, iou, picture, predictor, waits
+from measuring import Bench, by_turns
+from network_material import NETWORKS, bench_of_networks, boxes, iou, picture, predictor, waits
 
 from sam2_serving.model import Prompts, segment_many
 
@@ -49,18 +47,5 @@ def measure(bench: Bench, name: str, device: str, repeats: int) -> None:
     )
 
 
-def main() -> int:
-    """Measure and print."""
-
-    def add(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
-
-    given = arguments(__doc__, repeats=5, add=add)
-    bench = Bench(__file__, given)
-    for name in given.networks:
-        measure(bench, name, given.device, given.repeats)
-    return bench.finish()
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(bench_of_networks(__file__, __doc__, 5, measure))

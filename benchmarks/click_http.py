@@ -23,8 +23,8 @@ from typing import Any
 import httpx
 import numpy as np
 from measuring import Bench, Times, arguments
+from network_material import nano
 from serving_live import Serving, serve, time_decodes
-from tracking_material import ours
 
 from sam2_serving.model.upstream import upstream_predictor
 from sam2_serving.scenes import draw_scene
@@ -85,7 +85,7 @@ def main() -> int:
     given = arguments(__doc__, repeats=200)
     bench = Bench(__file__, given)
     image = draw_scene(3, size=(WIDTH, HEIGHT)).image
-    predictor = upstream_predictor(ours(given.device).network)
+    predictor = upstream_predictor(nano(given.device).network)
     predictor.set_image(image)
     with TemporaryDirectory() as folder:
         serving = serve(Path(folder), {"scene": image}, given.device)

@@ -10,13 +10,12 @@ modules do, so that work which is left out counts as ours.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from functools import partial
 
 import torch
 from measuring import Bench, arguments, by_turns
-from network_material import NETWORKS, boxes, picture, waits
+from network_material import NETWORKS, add_networks, boxes, picture, waits
 from torch.utils.flop_counter import FlopCounterMode
 
 from sam2_serving.model import Prompts, SegmentationModel
@@ -111,11 +110,7 @@ def parts(bench: Bench, name: str, model: SegmentationModel, rate: float, repeat
 
 def main() -> int:
     """Measure and print."""
-
-    def add(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=["nano", "tiny"])
-
-    given = arguments(__doc__, repeats=5, add=add)
+    given = arguments(__doc__, repeats=5, add=add_networks)
     bench = Bench(__file__, given)
     rate: float | None = None
     for name in given.networks:

@@ -24,8 +24,8 @@ from typing import Any
 import httpx
 import numpy as np
 import numpy.typing as npt
+from network_material import nano
 from serving_live import Serving, serve
-from tracking_material import ours
 
 from sam2_serving.masks import Box, decode_bitmap, tight_box
 from sam2_serving.model.upstream import upstream_predictor
@@ -115,7 +115,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one line of JSON as well")
     given = parser.parse_args()
     rounds = [material(1000 + IMAGES * number) for number in range(given.repeats + 1)]
-    predictor = upstream_predictor(ours("cpu").network)
+    predictor = upstream_predictor(nano("cpu").network)
     peer, cold, stored, ious = [], [], [], []
     with TemporaryDirectory() as folder:
         images = {name: image for scenes in rounds for name, (image, _) in scenes.items()}

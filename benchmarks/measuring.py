@@ -202,7 +202,7 @@ class Bench:
         """Add a row with how many times as fast as the peer ours is, by medians."""
         ratio = peer.median / ours.median
         pairs = [theirs / mine for mine, theirs in zip(ours.seconds, peer.seconds, strict=True)]
-        self._add(
+        self.state(
             name,
             ratio,
             "times the peer's speed",
@@ -226,7 +226,12 @@ class Bench:
         **details: Any,
     ) -> None:
         """Add a row with any figure, and what it should be."""
-        self._add(name, value, unit, at_least=at_least, at_most=at_most, **details)
+        target, met = "", None
+        if at_least is not None:
+            target, met = f">= {at_least:g}", value >= at_least
+        if at_most is not None:
+            target, met = f"<= {at_most:g}", value <= at_most
+        self.rows.append(Row(name, round(value, 3), unit, target, met, details))
 
     def finish(self) -> int:
         """Print everything; the exit status: 0 if all targets were met, else 1."""
@@ -237,22 +242,6 @@ class Bench:
             self._print()
         sys.stdout.flush()
         return 0 if all(row.met is not False for row in self.rows) else 1
-
-    def _add(
-        self,
-        name: str,
-        value: float,
-        unit: str,
-        at_least: float | None = None,
-        at_most: float | None = None,
-        **details: Any,
-    ) -> None:
-        target, met = "", None
-        if at_least is not None:
-            target, met = f">= {at_least:g}", value >= at_least
-        if at_most is not None:
-            target, met = f"<= {at_most:g}", value <= at_most
-        self.rows.append(Row(name, round(value, 3), unit, target, met, details))
 
     def _print(self) -> None:
         print(f"{self.name}: {self.machine}")

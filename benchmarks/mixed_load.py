@@ -19,12 +19,12 @@ from contextlib import contextmanager
 from enum import IntEnum
 
 from measuring import Bench, Times, arguments
-from tracking_material import material, ours
+from network_material import nano
+from tracking_material import material, one_object_ms
 
 from sam2_serving.engine import Engine, ImageKey, ImageSource, Priority
 from sam2_serving.engine.costs import UnitCosts
 from sam2_serving.model import AutomaticSettings, Point, Prompts
-from sam2_serving.model.video import VideoTracker
 from sam2_serving.scenes import draw_scene
 
 CLIENTS = 8
@@ -108,20 +108,6 @@ def again_and_again(*jobs: Callable[[threading.Event], None]) -> Iterator[None]:
             thread.join()
 
 
-def one_object_ms(device: str) -> float:
-    """Time one object on one frame: the shortest, lest a busy machine raise the limit."""
-    clip = material(10, 1)
-    tracker = VideoTracker(ours(device), 10)
-    first = tracker.encode(tracker.prepare(clip.frames[0]))
-    tracker.condition(0, 0, first, Prompts(mask=clip.masks[0]))
-    times = []
-    for index in range(1, 10):
-        begun = time.perf_counter()
-        tracker.step(index, tracker.encode(tracker.prepare(clip.frames[index])))
-        times.append((time.perf_counter() - begun) * 1000)
-    return min(times)
-
-
 def main() -> int:
     """Measure."""
 
@@ -132,10 +118,10 @@ def main() -> int:
     given = arguments(__doc__, repeats=1, add=add)
     seconds = 8.0 if given.quick else given.seconds
     bench = Bench(__file__, given)
-    allowed = max(LONGEST_UNIT_MS, one_object_ms(given.device))
+    allowed = max(LONGEST_UNIT_MS, one_object_ms(nano(given.device)))
     clip = material(FRAMES, OBJECTS)
     crowd = draw_scene(3, size=(640, 480), difficulty="hard").image
-    with Engine(ours(given.device), store_bytes=2**30) as engine:
+    with Engine(nano(given.device), store_bytes=2**30) as engine:
 
         def track(ended: threading.Event) -> None:
             for _ in engine.track(clip.request(), clip, client="tracker"):

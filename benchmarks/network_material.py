@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from measuring import Bench, arguments
 
 from sam2_serving.masks import Box, tight_box
 from sam2_serving.model import SegmentationModel, build_network, load_model
@@ -20,7 +22,7 @@ TINY = "sam2.1_hiera_t.yaml"
 SIZE = (640, 480)
 
 
-def nano(device: str) -> SegmentationModel:
+def nano(device: str = "cpu") -> SegmentationModel:
     """Return the checkpoint that is in the repository."""
     return load_model(REPOSITORY / "checkpoints/nano/nano.pt", device)
 
@@ -37,6 +39,32 @@ def tiny(device: str) -> SegmentationModel:
 
 
 NETWORKS: dict[str, Callable[[str], SegmentationModel]] = {"nano": nano, "tiny": tiny}
+
+
+def add_networks(parser: ArgumentParser) -> None:
+    """Let the command line choose among the networks."""
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+
+
+def bench_of_networks(
+    file: str, doc: str | None, repeats: int, measure: Callable[[Bench, str, str, int], None]
+) -> int:
+    """Read the command line, measure each network that it names, print.
+
+    Args:
+        file: of the script.
+        doc: its docstring.
+        repeats: unless the command line says otherwise.
+        measure: adds a network's row, given the bench, its name, the device and the repeats.
+
+    Returns:
+        the exit status.
+    """
+    given = arguments(doc, repeats, add=add_networks)
+    bench = Bench(file, given)
+    for name in given.networks:
+        measure(bench, name, given.device, given.repeats)
+    return bench.finish()
 
 
 def picture() -> npt.NDArray[np.uint8]:

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from measuring import Bench, arguments, by_turns
-from network_material import nano, tiny
+from network_material import add_networks, nano, tiny
 from tracking_material import Material, Peer, material, write_folder, write_video
 
 from sam2_serving.commands.track_video import VideoFile
@@ -123,9 +123,7 @@ def main() -> int:
 
     def add(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--frames", type=int, default=24)
-        parser.add_argument(
-            "--networks", nargs="+", choices=("nano", "tiny"), default=["nano", "tiny"]
-        )
+        add_networks(parser)
 
     given = arguments(__doc__, repeats=3, add=add)
     bench = Bench(__file__, given)

@@ -16,12 +16,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from network_material import nano
 from tracking_live import Live, live
-from tracking_material import Mask, material, ours, write_video
+from tracking_material import Mask, material, one_object_ms, write_video
 
 from sam2_serving.masks import tight_box
-from sam2_serving.model import Prompts
-from sam2_serving.model.video import VideoTracker
 
 PAUSE_S = 0.05
 LONGEST_UNIT_MS = 150.0
@@ -52,20 +51,6 @@ def click_ms(running: Live, mask: Mask, count: int) -> list[float]:
     return times
 
 
-def one_object_ms(device: str) -> float:
-    """Time one object on one frame: the shortest, lest a busy machine raise the limit."""
-    clip = material(20, 1)
-    tracker = VideoTracker(ours(device), 20)
-    prompts = Prompts(mask=clip.masks[0])
-    tracker.condition(0, 0, tracker.encode(tracker.prepare(clip.frames[0])), prompts)
-    times = []
-    for index in range(1, 20):
-        start = time.perf_counter()
-        tracker.step(index, tracker.encode(tracker.prepare(clip.frames[index])))
-        times.append((time.perf_counter() - start) * 1000)
-    return min(times)
-
-
 def main() -> None:
     """Print the table, or a line of JSON; the exit code tells whether the limit was kept."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -91,7 +76,7 @@ def main() -> None:
             assert 0 < tracked < 1990, "the job did not run beside all clicks"
             running.app.post("/stop_tracking", json=running.envelope({"trackId": track_id}))
     p95 = {name: float(np.percentile(times, 95)) for name, times in (("i", idle), ("b", busy))}
-    more, allowed = p95["b"] - p95["i"], max(LONGEST_UNIT_MS, one_object_ms(options.device))
+    more, allowed = p95["b"] - p95["i"], max(LONGEST_UNIT_MS, one_object_ms(nano(options.device)))
     row = {
         "device": options.device,
         "objects": options.objects,

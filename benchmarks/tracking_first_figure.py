@@ -17,8 +17,9 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from network_material import nano
 from tracking_live import Live, live
-from tracking_material import Mask, Peer, material, ours, write_folder, write_video
+from tracking_material import Mask, Peer, material, write_folder, write_video
 
 from sam2_serving.commands.track_video import VideoFile
 
@@ -67,7 +68,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     clip = material(options.frames, options.objects)
-    peer = Peer(ours(options.device))
+    peer = Peer(nano(options.device))
     with TemporaryDirectory() as place:
         video = Path(place, "media", "clip.avi")
         video.parent.mkdir()

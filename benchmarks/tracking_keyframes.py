@@ -14,7 +14,8 @@ import argparse
 import json
 
 import numpy as np
-from tracking_material import Mask, Material, ours
+from network_material import nano
+from tracking_material import Mask, Material
 
 from evaluate_nano.heldout import clips, iou
 from sam2_serving.engine import Engine, Keyframe, ObjectToTrack, TrackingRequest
@@ -61,7 +62,7 @@ def main() -> None:
     judged = [t for t in range(FRAMES) if t not in given]
     scores: dict[str, list[float]] = {}
     covered = objects = 0
-    with Engine(ours(options.device), store_bytes=2**20) as engine:
+    with Engine(nano(options.device), store_bytes=2**20) as engine:
         for drawn, truth in clips(options.difficulty, options.clips, FRAMES):
             clip = Material(drawn.frames, [])
             ways = {"the first mask copied": np.repeat(truth[:1], FRAMES, axis=0)}

@@ -1,8 +1,9 @@
-"""What the benches of tracking share: drawn clips, both trackers, memory of a process."""
+"""What the benches of tracking share: drawn clips, the peer's tracker, memory of a process."""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,12 +19,11 @@ from sam2.utils import misc
 from tqdm import tqdm
 
 from sam2_serving.engine import Keyframe, ObjectToTrack, TrackingRequest
-from sam2_serving.model import Prompts, SegmentationModel, build_network, load_model
-from sam2_serving.pretrained import REPOSITORY
+from sam2_serving.model import Prompts, SegmentationModel, build_network
+from sam2_serving.model.video import VideoTracker
 from sam2_serving.scenes import draw_clip
 
 SIZE = (256, 192)
-NANO = REPOSITORY / "checkpoints/nano/nano.pt"
 _LEAST_PIXELS = 60
 
 Frames = npt.NDArray[np.uint8]
@@ -92,9 +92,18 @@ def write_folder(folder: Path, frames: Iterable[Frames]) -> None:
         cv2.imwrite(str(folder / f"{number:05d}.jpg"), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
 
 
-def ours(device: str = "cpu") -> SegmentationModel:
-    """Load nano."""
-    return load_model(NANO, device)
+def one_object_ms(model: SegmentationModel) -> float:
+    """Return the shortest time of one object on one frame: a busy machine must raise no limit."""
+    frames = 20
+    clip, tracker = material(frames, 1), VideoTracker(model, frames)
+    first = tracker.encode(tracker.prepare(clip.frames[0]))
+    tracker.condition(0, 0, first, Prompts(mask=clip.masks[0]))
+    times = []
+    for index in range(1, frames):
+        begun = time.perf_counter()
+        tracker.step(index, tracker.encode(tracker.prepare(clip.frames[index])))
+        times.append((time.perf_counter() - begun) * 1000)
+    return min(times)
 
 
 class Peer:

@@ -19,13 +19,13 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from network_material import nano
 from tracking_live import Live, live
 from tracking_material import (
     Mask,
     Material,
     Peer,
     material,
-    ours,
     resident_bytes,
     write_folder,
     write_video,
@@ -135,7 +135,7 @@ def of_the_peer(
 
 
 def _run_peer(pipe, folder, masks, frames, device) -> None:  # type: ignore[no-untyped-def]
-    peer = Peer(ours(device))
+    peer = Peer(nano(device))
     pipe.send(0)
     pipe.recv()
     for index, _ in peer.track(folder, masks):

@@ -45,18 +45,17 @@ class Projects:
     def datasets(self, project_id: int) -> list[int]:
         """Return the ids of a project's datasets, nested ones too."""
         body = {"projectId": project_id, "recursive": True}
-        return list(self._ids("datasets.list", body, f"datasets of project {project_id}"))
+        datasets = self._entities("datasets.list", body, f"datasets of project {project_id}")
+        return [id for id, _ in datasets]
 
     def images(self, dataset_id: int) -> list[int]:
         """Return the ids of a dataset's images."""
-        body = {"datasetId": dataset_id, "forceMetadataForLinks": False}
-        return list(self._ids("images.list", body, f"images of dataset {dataset_id}"))
+        return [id for id, _ in self._images(dataset_id)]
 
     def image_names(self, dataset_id: int, most: int) -> list[tuple[int, str]]:
         """Return (id, name) of a dataset's images in the order of their ids; at most so many."""
-        body = {"datasetId": dataset_id, "forceMetadataForLinks": False}
-        images = self._entities("images.list", body, f"images of dataset {dataset_id}")
-        return [(id, str(entity.get("name"))) for id, entity in islice(images, most)]
+        images = islice(self._images(dataset_id), most)
+        return [(id, str(entity.get("name"))) for id, entity in images]
 
     def meta(self, project_id: int) -> Json:
         """Return a project's classes and tags."""
@@ -97,8 +96,9 @@ class Projects:
         answer = self.client.call(self.caller, "annotations.bulk.add", body, what, MAX_JSON_BYTES)
         parsed(answer, what)  # half an answer may mean that nothing was done
 
-    def _ids(self, route: str, body: Json, what: str) -> Iterator[int]:
-        return (id for id, _ in self._entities(route, body, what))
+    def _images(self, dataset_id: int) -> Iterator[tuple[int, Json]]:
+        body = {"datasetId": dataset_id, "forceMetadataForLinks": False}
+        return self._entities("images.list", body, f"images of dataset {dataset_id}")
 
     def _entities(self, route: str, body: Json, what: str) -> Iterator[tuple[int, Json]]:
         for page in range(1, _MAX_PAGES):
