@@ -176,7 +176,7 @@ class RunFolder:
         try:
             _empty(self._partial)
             self._compare(facts)
-            self._read_journal()
+            self.read_journal()
         except OSError as error:
             raise self._unusable(error) from error
 
@@ -206,7 +206,13 @@ class RunFolder:
                 "with it as it was begun, or name another folder."
             )
 
-    def _read_journal(self) -> None:
+    def read_journal(self) -> None:
+        """Take what is done from the file: after an interruption, memory may lack its last line.
+
+        Raises:
+            UsageError: it is damaged.
+            OSError: it cannot be read.
+        """
         lines = self._journal.read_bytes() if self._journal.is_file() else b""
         whole = lines[: lines.rfind(b"\n") + 1]
         if whole != lines:

@@ -114,6 +114,7 @@ def _many(options: argparse.Namespace) -> int:
             outcome = segment_many(run, engine, task, form, files)
             return say_how_it_ended(run, form, files, outcome)
         except KeyboardInterrupt:
+            run.read_journal()
             done = sum(run.is_done(file, form.place(file.name)) for file in files)
             print(
                 f"sam2-serving: Stopped: {done} of {len(files)} images are done. To go on, give "
