@@ -41,6 +41,7 @@ class ClipPlan:
         hard_share: share of clips drawn by the hard rules.
         told: share of remembered masks that are the true ones.
         cut_share: share of clips that show another film for some frames.
+        seeing: whether the image encoder learns from the clips too.
     """
 
     frames: int
@@ -48,6 +49,7 @@ class ClipPlan:
     hard_share: float
     told: float
     cut_share: float = 0.0
+    seeing: bool = False
 
 
 @dataclass(frozen=True)
@@ -245,7 +247,7 @@ def clip_step(model: Any, rng: np.random.Generator, plan: ClipPlan) -> tuple[Ten
     """Follow objects through a clip; loss and mean IoU over the frames where they show."""
     followed = draw_followed(rng, plan)
     truth = torch.from_numpy(followed.masks).to(model.device)
-    with torch.no_grad():
+    with torch.set_grad_enabled(plan.seeing):
         features = encode(model, normalised(followed.images), Window())
     tracker = Tracker(model, features, truth.shape[1])
     tracker.start(truth[0])

@@ -20,6 +20,7 @@ from train_nano.validation import validate
 
 _LOG_EVERY = 100
 _WARM_UP_STEPS = 60
+_LONGEST_STEP_S = 30.0  # what a step takes beyond it, the process was stopped
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def _clock(run: Run, stage: Stage) -> Iterator[float]:
     while run.progress.spent < budget:
         began = time.monotonic()
         yield run.progress.spent / budget
-        run.progress.spent += time.monotonic() - began
+        run.progress.spent += min(time.monotonic() - began, _LONGEST_STEP_S)
 
 
 def run_stage(run: Run, number: int, stage: Stage, step_of: StepOf) -> None:

@@ -77,8 +77,9 @@ def mixed_step(run: Run, rng: np.random.Generator, progress: float) -> StepRepor
     """Everything by turns, so that nothing is unlearnt: two windows, an image, two clips."""
     turn = run.progress.stage_step % 5
     if turn % 2:
-        frames = 5 if progress < 0.4 else 6 if progress < 0.7 else 8
-        plan = ClipPlan(frames, objects=3, hard_share=0.4, told=0.1, cut_share=0.3)
+        frames = 5 if progress < 0.5 else 7 if progress < 0.75 else 10
+        seeing = progress < 0.5  # later, longer clips take the time
+        plan = ClipPlan(frames, 3, hard_share=0.4, told=0.1, cut_share=0.3, seeing=seeing)
         loss, tracked = clip_step(run.model, rng, plan)
         return StepReport(loss, tracked=tracked)
     whole = turn == 2
