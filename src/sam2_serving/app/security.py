@@ -198,11 +198,14 @@ class Guard:
             _check_token(holder, "apiToken")
             if holder.get("server_address", "") is None:
                 del holder["server_address"]
-        path = exchange.path
-        if not path.startswith("/sly/") and path not in self._page_paths():
+        if not self._is_of_the_page(exchange.path):
             # Without this the SDK merges `state` into the state of the Serve page.
             content["context"]["outside_request"] = True
         return content
+
+    def _is_of_the_page(self, path: str) -> bool:
+        # widgets' routes have two segments: for the others, most of all clicks, none is looked up
+        return path.startswith("/sly/") or (path.count("/") == 2 and path in self._page_paths())
 
 
 class _Exchange:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import struct
 import zlib
 
 import numpy as np
@@ -38,13 +39,34 @@ def encode_bitmap(mask: npt.NDArray[np.bool_]) -> tuple[tuple[int, int], str] | 
     if box is None:
         return None
     x0, y0, x1, y1 = (int(side) for side in box)
-    picture = Image.fromarray(mask[y0:y1, x0:x1].astype(np.uint8), mode="P")
-    picture.putpalette([0, 0, 0, 255, 255, 255])
-    png = io.BytesIO()
-    # A palette with a transparent entry, as the platform's own tools write it: every client can
-    # read it, whether it looks at the colour or at the alpha channel.
-    picture.save(png, format="PNG", transparency=0, bits=1, compress_level=1)
-    return (x0, y0), base64.b64encode(zlib.compress(png.getvalue(), 1)).decode("ascii")
+    png = _png_of(mask[y0:y1, x0:x1])
+    return (x0, y0), base64.b64encode(zlib.compress(png, 1)).decode("ascii")
+
+
+def _png_of(mask: npt.NDArray[np.bool_]) -> bytes:
+    """Write a PNG of one bit a pixel (PNG specification, third edition, sections 5 and 11).
+
+    Written here since Pillow takes a dozen times as long for it, most of a click's packing. A
+    palette with a transparent entry, as the platform's own tools write it: every client can read
+    it, whether it looks at the colour or at the alpha channel.
+    """
+    height, width = mask.shape
+    rows = np.zeros((height, 1 + (width + 7) // 8), np.uint8)  # each begins with filter 0: none
+    rows[:, 1:] = np.packbits(mask, axis=1)
+    chunks = (
+        (b"IHDR", struct.pack(">2I5B", width, height, 1, 3, 0, 0, 0)),
+        (b"PLTE", b"\x00\x00\x00\xff\xff\xff"),
+        (b"tRNS", b"\x00"),
+        (b"IDAT", zlib.compress(rows.tobytes(), 1)),
+        (b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in chunks
+    )
 
 
 def decode_bitmap(data: str, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.bool_]:

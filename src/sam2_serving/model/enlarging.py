@@ -98,12 +98,14 @@ class Enlarger:
         Args:
             side: of the logits.
             image_size: (height, width) in pixels.
-            stability_offset: how far the threshold moves either way when stability is measured.
+            stability_offset: how far the threshold moves either way when stability is measured; 0
+                for no measuring: it is 1 then.
         """
         height, width = image_size
         self._rows, self._columns = _Axis.of(side, height), _Axis.of(side, width)
         self._lower = np.float32(MASK_THRESHOLD - stability_offset)
         self._higher = np.float32(MASK_THRESHOLD + stability_offset)
+        self._asks_stability = bool(self._lower < self._higher)
 
     def mask(self, logits: Logits, min_stability: float = 0.0) -> FullSizeMask | None:
         """Return the mask; None if it is empty or not stable enough.
@@ -141,7 +143,10 @@ class Enlarger:
             first = columns.start + start
             values = self._columns.part(slice(first, first + len(strip))).enlarge(low)
             np.greater(values, MASK_THRESHOLD, out=strip)
-            in_both += int(np.count_nonzero(values > self._higher))
-            in_either += int(np.count_nonzero(values > self._lower))
+            if self._asks_stability:
+                in_both += int(np.count_nonzero(values > self._higher))
+                in_either += int(np.count_nonzero(values > self._lower))
+        if not self._asks_stability:
+            return mask, np.float32(1.0)
         # as upstream divides: in 32 bits
         return mask, np.float32(in_both) / np.float32(max(in_either, 1))

@@ -45,6 +45,19 @@ def test_the_platforms_sdk_reads_what_we_write_and_we_read_what_it_writes(mask):
     np.testing.assert_array_equal(decode_bitmap(sly.Bitmap.data_2_base64(theirs.data)), theirs.data)
 
 
+@pytest.mark.parametrize("width", [1, 7, 8, 9, 300])
+def test_colour_and_alpha_of_what_we_write_say_the_same(width):
+    mask = np.random.default_rng(width).random((5, width)) > 0.4
+    mask[0, 0] = mask[-1, -1] = True
+    png = zlib.decompress(base64.b64decode(encode_bitmap(mask)[1]))
+    with Image.open(io.BytesIO(png)) as picture:
+        picture.verify()  # every chunk's checksum
+    with Image.open(io.BytesIO(png)) as picture:
+        assert (picture.mode, picture.size) == ("P", (width, 5))
+        coloured = np.asarray(picture.convert("RGBA"))
+    np.testing.assert_array_equal(coloured, np.where(mask[..., None], [255] * 4, [0] * 4))
+
+
 def palette(colours: list[int], indices: list[list[int]]) -> Image.Image:
     picture = Image.fromarray(np.array(indices, np.uint8), mode="P")
     picture.putpalette(colours)
