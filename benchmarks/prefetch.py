@@ -32,9 +32,14 @@ import numpy as np
 from measuring import Bench, arguments
 from serving_live import TOKEN, Serving, serve
 
+from sam2_serving.model import ImageEmbedding
+from sam2_serving.model.image import PreparedImage
+from sam2_serving.model.parts import Parts
 from sam2_serving.scenes import draw_scene
 
 ENCODE_S = 1.5
+PARTS = 24
+"""Of an encode: blocks of the backbone of the network of middle size."""
 LOOK_S = 2.0
 NOBODYS = 2
 """Images after each row that nobody opens, so that what is ahead of one row is of no other."""
@@ -157,17 +162,17 @@ def work(running: Serving, bench: Bench, name: str, scale: float, *walks: tuple)
 
 
 def slow_down(running: Serving, seconds: float) -> None:
-    """Make every encode take at least so long."""
+    """Make every encode take so much longer, in parts that are as long as a large network's."""
     model = running.engine._open_model()
-    encode = model.encode
+    encode = model._encode
 
-    def slow(*given):  # type: ignore[no-untyped-def]
-        begun = time.perf_counter()
-        embedding = encode(*given)
-        time.sleep(max(0.0, begun + seconds - time.perf_counter()))
-        return embedding
+    def slow(prepared: PreparedImage) -> Parts[ImageEmbedding]:
+        for _ in range(PARTS):
+            time.sleep(seconds / PARTS)
+            yield
+        return (yield from encode(prepared))
 
-    model.encode = slow  # type: ignore[method-assign]
+    model._encode = slow  # type: ignore[method-assign]
 
 
 def main() -> int:

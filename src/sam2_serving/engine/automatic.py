@@ -18,6 +18,7 @@ from sam2_serving.engine.errors import Cancelled
 from sam2_serving.engine.turns import DeviceTurns
 from sam2_serving.model import AutomaticSettings, FoundMask, ImageEmbedding, SegmentationModel
 from sam2_serving.model.automatic import Crop, MaskFinder, Progress
+from sam2_serving.model.parts import InParts, Parts
 
 T = TypeVar("T")
 Image = npt.NDArray[np.uint8]
@@ -81,7 +82,11 @@ class AutomaticJob:
         if crop.layer == 0:
             return self._embed_whole(self._pixels)
         prepared = self._open_model().prepare(crop.cut(self._pixels()))
-        return self._turns.run(lambda: self._open_model().encode(prepared))
+
+        def encode() -> Parts[ImageEmbedding]:
+            return self._open_model().encode_in_parts(prepared)
+
+        return self._turns.run(InParts(encode))
 
     def _start(self, step: Callable[[SegmentationModel], T]) -> Callable[[], T]:
         return self._turns.submit(lambda: step(self._open_model())).result

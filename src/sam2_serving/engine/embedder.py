@@ -17,6 +17,7 @@ from sam2_serving.engine.prefetch import Attempt, Plan, PrefetchCounters, Prefet
 from sam2_serving.engine.scheduler import Priority, Scheduler
 from sam2_serving.engine.turns import EncodeTurn
 from sam2_serving.model import ImageEmbedding, SegmentationModel
+from sam2_serving.model.parts import InParts, Parts
 
 
 @dataclass(frozen=True)
@@ -115,15 +116,22 @@ class Embedder:
             self._scheduler,
             Priority.PREFETCH,
             cancel=attempt.cancel,
-            on_hurry=attempt.take_over,
-        )
-        return self._store.make_ahead(
-            self.key(source.key), lambda: self._encode(source, turn, attempt.cancel), turn
+            on_hurry=attempt.go_on,
         )
 
+        def make() -> ImageEmbedding:
+            return self._encode(source, turn, attempt.cancel, attempt.go_on)
+
+        return self._store.make_ahead(self.key(source.key), make, turn)
+
     def _encode(
-        self, source: ImageSource, turn: EncodeTurn, cancel: CancelToken | None
+        self,
+        source: ImageSource,
+        turn: EncodeTurn,
+        cancel: CancelToken | None,
+        go_on: Callable[[], bool] = lambda: True,
     ) -> ImageEmbedding:
+        """Fetch and encode an image; `go_on` is asked before the device begins."""
         if cancel is not None and cancel.cancelled:
             raise CancelledError
         # Here and not on the device thread: a large image takes long to fetch and to resize.
@@ -131,4 +139,10 @@ class Embedder:
         # memory.
         pixels = source.load()
         prepared = self._open_model().prepare(pixels)
-        return turn.run(lambda: self._open_model().encode(prepared))
+
+        def encode() -> Parts[ImageEmbedding]:
+            if not go_on():
+                raise CancelledError
+            return self._open_model().encode_in_parts(prepared)
+
+        return turn.run(InParts(encode))

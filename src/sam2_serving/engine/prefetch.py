@@ -2,7 +2,8 @@
 
 A plan says what one client needs next. Plans are carried out by one thread, in turn between
 clients, and only while the device is idle and nobody's image is being fetched. When that changes,
-a plan is given up at once, its download too, and begun again when it is quiet.
+a plan is given up at once, its download too, and begun again when it is quiet. What the device has
+begun is not given up: it makes way for everything else between its parts, and then goes on.
 """
 
 from __future__ import annotations
@@ -50,23 +51,28 @@ class Attempt:
     def __init__(self) -> None:
         self.cancel = CancelToken()
         self._lock = threading.Lock()
-        self._taken_over = False
+        self._goes_on = False
 
     @property
-    def taken_over(self) -> bool:
-        """Tell whether somebody waits for what is being made."""
-        return self._taken_over
+    def goes_on(self) -> bool:
+        """Tell whether it is too late to give up."""
+        return self._goes_on
 
     def give_up(self) -> None:
-        """Make way, unless somebody waits for what is being made."""
+        """Make way, if it is not too late."""
         with self._lock:
-            if not self._taken_over:
+            if not self._goes_on:
                 self.cancel.cancel()
 
-    def take_over(self) -> None:
-        """Go on whatever comes: somebody waits now."""
+    def go_on(self) -> bool:
+        """Go on whatever comes: the device has begun, or somebody waits for what is being made.
+
+        Returns:
+            whether it was not given up before.
+        """
         with self._lock:
-            self._taken_over = True
+            self._goes_on = not self.cancel.cancelled
+            return self._goes_on
 
 
 Find = Callable[[], Source]
@@ -221,8 +227,8 @@ class Prefetcher(Generic[Source]):
                 failures += made is None
                 if failures == FAILURES:
                     break
-                if attempt.taken_over or (made and self._others_wait()):
-                    # an attempt that was taken over makes way for nobody: the rest is another one
+                if attempt.goes_on or (made and self._others_wait()):
+                    # this attempt gives up for nobody any more: the rest is another one
                     return replace(wanted, done=place + 1)
         except EngineClosed:
             return None

@@ -4,13 +4,18 @@ A unit of work is a short call (see the table of priorities). What waits grows o
 passed over at most `MAX_PASSED_OVER` times, so that a stream of clicks cannot starve it. Never do
 two units that overtook a click run one after the other, so that a click waits for one at most.
 Of one priority, clients are served in turn, so that one who asks much keeps nobody waiting; and one
-client may have only so many units waiting. An encode ahead of time never waits beside anything
-else: it is dropped when something comes, or if something is there.
+client may have only so many units waiting. An encode ahead of time that has not begun never waits
+beside anything else: it is dropped when something comes, or if something is there.
+
+A unit may come in parts. Between two of them it makes way for what is more urgent, and goes on
+behind it from where it was: nothing that was done is lost, and at most one unit of each priority
+(and what was moved forward meanwhile) is half done.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -20,12 +25,16 @@ from typing import Any, TypeVar
 from sam2_serving.engine.cancel import CancelToken
 from sam2_serving.engine.costs import UnitCosts
 from sam2_serving.engine.errors import Busy, ClientBusy, EngineClosed
+from sam2_serving.model.parts import InParts, Parts
 
 T = TypeVar("T")
 
 MAX_PASSED_OVER = 9
 """A job's next unit runs at the latest as the tenth, if at most ten jobs wait; if more do, every
 other unit is one of theirs."""
+LONGEST_TURN_S = 0.15
+"""A unit in parts that overtook what is more urgent makes way again after so many seconds; one that
+made way at once would hardly get on."""
 TURNS_REMEMBERED = 1024
 """Clients of whom it is known when they were last served; then those who wait for nothing go."""
 
@@ -45,14 +54,49 @@ class Priority(IntEnum):
     """Nobody waits: dropped the instant anything else does."""
 
 
+class _Work:
+    """What a unit does, in one part or many.
+
+    Does not know the unit: whoever waits for that gets an error, which holds the frames that it
+    came through, and so what is known here.
+    """
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self.begun = self.finished = False
+        self.result: Any = None
+        self._parts = _in_parts(call)
+
+    def advance(self) -> None:
+        """Do the next part."""
+        self.begun = True
+        try:
+            next(self._parts)
+        except StopIteration as end:
+            self.finished, self.result = True, end.value
+
+    def close(self) -> None:
+        """Give back what the parts done so far hold."""
+        self._parts.close()
+
+
 @dataclass(eq=False)
 class _Unit:
     priority: Priority
-    call: Callable[[], Any]
+    work: _Work
     job: Hashable
     client: str = ""
     future: Future[Any] = field(default_factory=Future)
     passed_over: int = 0
+
+    @property
+    def begun(self) -> bool:
+        return self.work.begun
+
+    def fail(self, error: Exception) -> None:
+        """End a unit that waits."""
+        self.work.close()
+        if self.begun or self.future.set_running_or_notify_cancel():
+            self.future.set_exception(error)
 
     @property
     def of_long_job(self) -> bool:
@@ -70,6 +114,7 @@ class Scheduler:
         queue_limit: int = 256,
         client_limit: int | None = None,
         on_arrival: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start the worker.
 
@@ -79,15 +124,17 @@ class Scheduler:
                 default: as many as may wait at all.
             on_arrival: called after anything but a prefetch was queued, on the thread of the one
                 who queued it.
+            clock: seconds.
         """
         self.costs = UnitCosts()
         self._queue_limit = queue_limit
         self._client_limit = queue_limit if client_limit is None else client_limit
         self._on_arrival = on_arrival
+        self._clock = clock
         self._waiting: list[_Unit] = []
         self._turns: dict[tuple[Priority, str], int] = {}
         self._served = 0
-        self._at_work = False
+        self._running: _Unit | None = None
         self._overtook = False
         self._closed = False
         lock = threading.RLock()
@@ -108,8 +155,8 @@ class Scheduler:
 
         Args:
             priority: its place.
-            call: runs on the device thread.
-            cancel: drops the unit if it still waits when the token is cancelled.
+            call: runs on the device thread, in parts if it is of the kind.
+            cancel: drops the unit if it has not begun when the token is cancelled.
             job: units of one job run in order and grow older together; default: a job of its own.
             client: who asks; of equal priority, clients are served in turn.
 
@@ -118,7 +165,7 @@ class Scheduler:
             ClientBusy: as many units of this client wait as may.
             EngineClosed: `close` was called.
         """
-        unit = _Unit(priority, call, job if job is not None else object(), client)
+        unit = _Unit(priority, _Work(call), job if job is not None else object(), client)
         with self._changed:
             if self._closed:
                 raise EngineClosed("The model was stopped.")
@@ -134,9 +181,9 @@ class Scheduler:
         return unit.future
 
     def hurry(self, future: Future[Any], priority: Priority, client: str) -> None:
-        """Move a unit forward if it still waits: someone needs it sooner than the one who asked."""
+        """Move a unit forward, begun or not: someone needs it sooner than the one who asked."""
         with self._changed:
-            for unit in self._waiting:
+            for unit in filter(None, (*self._waiting, self._running)):
                 if unit.future is future and priority < unit.priority:
                     unit.priority, unit.client = priority, client
 
@@ -158,10 +205,10 @@ class Scheduler:
     def wait_until_idle(self, timeout_s: float) -> bool:
         """Wait until no unit waits or runs; tell whether that came true in time."""
         with self._idle:
-            return self._idle.wait_for(lambda: not (self._waiting or self._at_work), timeout_s)
+            return self._idle.wait_for(lambda: not (self._waiting or self._running), timeout_s)
 
     def depth(self) -> dict[Priority, int]:
-        """Return how many units wait, by priority."""
+        """Return how many units wait, by priority; one that made way waits again."""
         with self._changed:
             waiting = [u.priority for u in self._waiting if not u.future.cancelled()]
         return {priority: waiting.count(priority) for priority in Priority}
@@ -173,8 +220,7 @@ class Scheduler:
             dropped, self._waiting = self._waiting, []
             self._changed.notify_all()
         for unit in dropped:
-            if unit.future.set_running_or_notify_cancel():
-                unit.future.set_exception(EngineClosed("The model was stopped."))
+            unit.fail(EngineClosed("The model was stopped."))
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
@@ -195,15 +241,16 @@ class Scheduler:
             raise ClientBusy(self.costs.predict_total(one.priority for one in own))
 
     def _clear(self) -> list[_Unit]:
-        """Take out every prefetch if anything else waits, and what was cancelled if the queue is
-        full; holds the lock.
+        """Take out every prefetch that has not begun if anything else waits, and what was cancelled
+        if the queue is full; holds the lock.
         """
         full = len(self._waiting) > self._queue_limit
         wanted = any(unit.priority is not Priority.PREFETCH for unit in self._waiting)
         gone = [
             unit
             for unit in self._waiting
-            if (full and unit.future.cancelled()) or (wanted and unit.priority is Priority.PREFETCH)
+            if (full and unit.future.cancelled())
+            or (wanted and unit.priority is Priority.PREFETCH and not unit.begun)
         ]
         if gone:
             self._waiting = [unit for unit in self._waiting if unit not in gone]
@@ -213,18 +260,18 @@ class Scheduler:
         """Wait for the next unit; None when the scheduler is closed."""
         while True:
             with self._changed:
-                self._at_work = False
+                self._running = None
                 if not self._waiting:
                     self._idle.notify_all()
                 while not self._waiting and not self._closed:
                     self._changed.wait()
                 if not self._waiting:
                     return None
-                unit = self._pick()
-                self._at_work = True
+                unit = self._running = self._pick()
             # also tells those who wait for a cancelled one that it will not come
-            if unit.future.set_running_or_notify_cancel():
+            if unit.begun or unit.future.set_running_or_notify_cancel():
                 return unit
+            del unit
 
     def _pick(self) -> _Unit:
         """Take out the unit whose turn it is; the jobs it overtakes grow older."""
@@ -236,8 +283,9 @@ class Scheduler:
         for unit in self._waiting:
             by_job.setdefault(unit.job, unit)
         heads = by_job.values()
-        # of equals the one whose client was served longest ago, and of its units the first
-        first = min(heads, key=lambda unit: (unit.priority, self._last_turn(unit)))
+        # of equals one that has begun, so that few are half done; else the one whose client was
+        # served longest ago, and of its units the first
+        first = min(heads, key=lambda unit: (unit.priority, not unit.begun, self._last_turn(unit)))
         behind = [
             unit
             for unit in heads
@@ -264,8 +312,48 @@ class Scheduler:
 
     def _work(self) -> None:
         while (unit := self._take()) is not None:
-            _run(unit, self.costs)
+            self._run(unit)
             del unit  # neither it nor its result may live on until the next one comes
+
+    def _run(self, unit: _Unit) -> None:
+        """Run a unit, or as many of its parts as it may now."""
+        work = unit.work
+        until = self._clock() + LONGEST_TURN_S if self._overtook else None
+        try:
+            with self.costs.measure(unit.priority):
+                work.advance()
+                while not (work.finished or self._makes_way(unit, until)):
+                    work.advance()
+        except BaseException as error:  # the one who waits decides what it means
+            unit.future.set_exception(error)
+            # the error's traceback holds this frame: without this, frame and error hold each other
+            del unit
+        else:
+            if work.finished:
+                unit.future.set_result(work.result)
+            else:
+                self._put_back(unit)
+
+    def _makes_way(self, unit: _Unit, until: float | None) -> bool:
+        """Tell whether something more urgent waits for a unit that stopped between two parts."""
+        with self._changed:
+            if self._closed:
+                return True
+            if until is not None and self._clock() < until:
+                return False
+            return any(
+                one.priority < unit.priority and not one.future.cancelled() for one in self._waiting
+            )
+
+    def _put_back(self, unit: _Unit) -> None:
+        """Let a unit that made way wait again, before all others of its job."""
+        with self._changed:
+            closed = self._closed
+            if not closed:
+                unit.passed_over = 0
+                self._waiting.insert(0, unit)
+        if closed:
+            unit.fail(EngineClosed("The model was stopped."))
 
 
 def _overdue(behind: Iterable[_Unit]) -> _Unit | None:
@@ -275,16 +363,9 @@ def _overdue(behind: Iterable[_Unit]) -> _Unit | None:
     return by_age[0] if late else None
 
 
-def _run(unit: _Unit, costs: UnitCosts) -> None:
-    try:
-        with costs.measure(unit.priority):
-            result = unit.call()
-    except BaseException as error:  # the one who waits decides what it means
-        unit.future.set_exception(error)
-        # the error's traceback holds this frame: without this, frame and error hold each other
-        del unit
-    else:
-        unit.future.set_result(result)
+def _in_parts(call: Callable[[], Any]) -> Parts[Any]:
+    """Return the parts of a call, one if it is not of the kind that has more."""
+    return (yield from call.begin()) if isinstance(call, InParts) else call()
 
 
 def _drop(units: Iterable[_Unit]) -> None:

@@ -31,6 +31,7 @@ from sam2_serving.engine.turns import DeviceTurns
 from sam2_serving.masks import decode_rle, encode_rle, tight_box
 from sam2_serving.model import Prompts, SegmentationModel
 from sam2_serving.model.frames import EncodedFrame, PreparedFrame
+from sam2_serving.model.parts import InParts
 from sam2_serving.model.video import VideoTracker
 
 REBUILT_FROM = 15
@@ -266,7 +267,7 @@ class Tracking:
         self._turns.run(lambda: self._tracker().remember(one.id, index, encoded.result(), mask))
 
     def _encode(self, frame: PreparedFrame) -> Future[EncodedFrame]:
-        return self._turns.submit(lambda: self._tracker().encode(frame))
+        return self._turns.submit(InParts(lambda: self._tracker().encode_in_parts(frame)))
 
     def _judged(self, on_frame: dict[Hashable, ObjectOnFrame]) -> dict[Hashable, ObjectOnFrame]:
         return {

@@ -78,7 +78,7 @@ class EncodeTurn:
         priority: Priority,
         client: str = "",
         cancel: CancelToken | None = None,
-        on_hurry: Callable[[], None] = lambda: None,
+        on_hurry: Callable[[], object] = lambda: None,
     ) -> None:
         """Make a turn.
 

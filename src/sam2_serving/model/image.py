@@ -15,10 +15,11 @@ from sam2.modeling.sam2_base import SAM2Base
 
 from sam2_serving.model.checkpoints import fingerprint
 from sam2_serving.model.devices import DTYPES, DtypeName
+from sam2_serving.model.encoding import BlockwiseEncoder, Maps
 from sam2_serving.model.enlarging import MASK_THRESHOLD, enlarge_mask
 from sam2_serving.model.lean_decoder import ImageSide
-from sam2_serving.model.lean_encoder import Maps
 from sam2_serving.model.lean_network import LeanParts
+from sam2_serving.model.parts import Parts, finish, within
 from sam2_serving.model.prompts import Prompts, mask_to_logits
 
 Refine = Literal["single", "two_pass"]
@@ -118,6 +119,7 @@ class SegmentationModel:
         self.device = device
         self.dtype = dtype
         self.lean = LeanParts.of(self.network) if device.type == "cpu" else None
+        self._encoder = BlockwiseEncoder(self.network)
         self._image_side: tuple[ImageEmbedding, ImageSide] | None = None
         self._place = _describe(device)
 
@@ -178,19 +180,23 @@ class SegmentationModel:
         normal = (torch.cat(channels, dim=1) - mean) / std
         return PreparedImage(normal, (image.shape[0], image.shape[1]))
 
-    @torch.inference_mode()
     def encode(self, image: PreparedImage) -> ImageEmbedding:
         """Run the image encoder on what `prepare` of this model gave."""
-        with self.arithmetic():
-            maps = self.feature_maps(image.pixels)
-            coarsest = maps[2]
-            if self.network.directly_add_no_mem_embed:
-                coarsest = coarsest + self.network.no_mem_embed.reshape(1, -1, 1, 1)
-        fine, middle, features = (m.to(DTYPES[self.dtype]) for m in (maps[0], maps[1], coarsest))
+        return finish(self.encode_in_parts(image))
+
+    def encode_in_parts(self, image: PreparedImage) -> Parts[ImageEmbedding]:
+        """As `encode`, but stop after each block of the backbone: the same bytes come out."""
+        return within(self._encode(image), self.arithmetic, self.device)
+
+    def _encode(self, image: PreparedImage) -> Parts[ImageEmbedding]:
+        fine, middle, coarsest = yield from self.feature_maps(image.pixels)
+        if self.network.directly_add_no_mem_embed:
+            coarsest = coarsest + self.network.no_mem_embed.reshape(1, -1, 1, 1)
+        fine, middle, features = (m.to(DTYPES[self.dtype]) for m in (fine, middle, coarsest))
         return ImageEmbedding(features, (fine, middle), image.image_size)
 
-    def feature_maps(self, pixels: torch.Tensor) -> Maps:
-        """Run the image encoder; call it within `arithmetic`.
+    def feature_maps(self, pixels: torch.Tensor) -> Parts[Maps]:
+        """Run the image encoder in parts; run each within `arithmetic`, for inference.
 
         Args:
             pixels: 1 x 3 x S x S, on any device.
@@ -201,10 +207,7 @@ class SegmentationModel:
         """
         if self.lean is not None and self.dtype == "float32":
             return self.lean.encoder.encode(pixels)
-        fine, middle, coarsest = self.network.forward_image(pixels.to(self.device))["backbone_fpn"][
-            -3:
-        ]
-        return fine, middle, coarsest
+        return self._encoder.encode(pixels.to(self.device))
 
     @torch.inference_mode()
     def predict(

@@ -17,8 +17,8 @@ from sam2.modeling.backbones.image_encoder import FpnNeck
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
-Maps = tuple[Tensor, Tensor, Tensor]
-"""1 x C/8 x S/4 x S/4, 1 x C/4 x S/8 x S/8 and 1 x C x S/16 x S/16."""
+from sam2_serving.model.encoding import Maps, walk
+from sam2_serving.model.parts import Parts
 
 
 class LeanEncoder:
@@ -49,18 +49,10 @@ class LeanEncoder:
             and bool(network.use_high_res_features_in_sam)
         )
 
-    def encode(self, pixels: Tensor) -> Maps:
+    def encode(self, pixels: Tensor) -> Parts[Maps]:
         """Return the maps that the decoder reads of 1 x 3 x S x S pixels, finest first."""
-        cells = self._trunk.patch_embed(pixels)
-        size = (cells.shape[1], cells.shape[2])
-        if size not in self._places:
-            self._places[size] = self._trunk._get_pos_embed(size)
-        cells = cells + self._places[size]
-        levels = []
-        for at, block in enumerate(self._trunk.blocks):
-            cells = block(cells)
-            if at in self._trunk.stage_ends:
-                levels.append(cells)
+        # not named here: nobody needs the first cells once there are others
+        levels = yield from walk(self._trunk, self._first_cells(pixels))
         coarsest = _linear(levels[3], self._coarsest)
         coarse = _linear(levels[2], self._coarse)
         # each of the coarsest cells is added to the four that lie in it
@@ -72,6 +64,13 @@ class LeanEncoder:
             level.permute(0, 3, 1, 2).contiguous() for level in (fine, middle, coarse)
         )
         return first, second, third
+
+    def _first_cells(self, pixels: Tensor) -> Tensor:
+        cells: Tensor = self._trunk.patch_embed(pixels)
+        size = (cells.shape[1], cells.shape[2])
+        if size not in self._places:
+            self._places[size] = self._trunk._get_pos_embed(size)
+        return cells + self._places[size]
 
 
 def _linear(cells: Tensor, convolution: nn.Conv2d) -> Tensor:

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from sam2_serving.model.frames import EncodedFrame, PreparedFrame, prepare_frame
 from sam2_serving.model.image import SegmentationModel
 from sam2_serving.model.memory import FrameMemory, MemoryLayout, ObjectMemory, Reach, Recall
+from sam2_serving.model.parts import Parts, finish, within
 from sam2_serving.model.prompts import Prompts
 from sam2_serving.model.tracked import Attended, Found, Group, Heads, TrackedMask, tracked_masks
 
@@ -114,12 +115,17 @@ class VideoTracker:
         """
         return prepare_frame(frame, self._model.input_size)
 
-    @torch.inference_mode()
     def encode(self, frame: PreparedFrame) -> EncodedFrame:
         """Run the image encoder on what `prepare` of a tracker of this model gave."""
-        with self._model.arithmetic():
-            maps = self._model.feature_maps(frame.pixels)
-            position = self._network.image_encoder.neck.position_encoding(maps[-1]).to(maps[-1])
+        return finish(self.encode_in_parts(frame))
+
+    def encode_in_parts(self, frame: PreparedFrame) -> Parts[EncodedFrame]:
+        """As `encode`, but stop after each block of the backbone: the same bytes come out."""
+        return within(self._encode(frame), self._model.arithmetic, self._model.device)
+
+    def _encode(self, frame: PreparedFrame) -> Parts[EncodedFrame]:
+        maps = yield from self._model.feature_maps(frame.pixels)
+        position = self._network.image_encoder.neck.position_encoding(maps[-1]).to(maps[-1])
         sizes = [(level.shape[-2], level.shape[-1]) for level in maps]
         tokens = [_as_tokens(level) for level in maps]
         return EncodedFrame(tokens, _as_tokens(position), sizes, frame.image_size)

@@ -232,7 +232,7 @@ def test_a_second_click_costs_one_decode(engine, monkeypatch):
 
 def test_a_large_image_is_resized_beside_the_device_and_not_on_it(engine, monkeypatch):
     threads = {}
-    for step in ("prepare", "encode", "predict", "to_mask"):
+    for step in ("prepare", "_encode", "predict", "to_mask"):
         work = getattr(type(engine._model), step)
 
         def noted(*args, work=work, step=step, **options):
@@ -241,7 +241,7 @@ def test_a_large_image_is_resized_beside_the_device_and_not_on_it(engine, monkey
 
         monkeypatch.setattr(type(engine._model), step, noted)
     engine.segment(Library().source(0), CLICK)
-    assert threads["encode"] == threads["predict"] == "device-owner"
+    assert threads["_encode"] == threads["predict"] == "device-owner"
     assert threads["prepare"] != "device-owner"
     assert threads["to_mask"] != "device-owner"
     engine.segment_many(Library().source(0), [CLICK])

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -150,13 +154,21 @@ def test_what_makes_way_again_and_again_is_dropped(maker):
 
 def test_what_somebody_waits_for_does_not_make_way(maker):
     def taken(name: str, attempt: Attempt) -> None:
-        attempt.take_over()
+        assert attempt.go_on()
         attempt.give_up()
 
     maker.before = taken
     maker.want("a", "12")
     maker.until("12")  # the one who waits may be another client, or a long list was named
     assert maker.prefetcher.counters.given_up == 0
+
+
+def test_what_was_given_up_does_not_go_on(maker):
+    attempt = Attempt()
+    attempt.give_up()
+    assert not attempt.go_on()
+    assert attempt.cancel.cancelled
+    assert not attempt.goes_on
 
 
 def test_what_cannot_be_had_is_left_out_and_counted(maker):
@@ -285,6 +297,92 @@ def test_a_decode_is_enough_to_make_a_fetch_give_up(engine):
     engine.segment(library.source("here"), CLICK)
     library.hold["next"].set()
     until(lambda: engine.stats().ahead.plans.given_up == 1)
+
+
+class HeldEncode:
+    """Holds the encoder of an engine before its second block and before its last."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.reached = [threading.Event(), threading.Event()]
+        self.open = [threading.Event(), threading.Event()]
+        blocks = engine._model.network.image_encoder.trunk.blocks
+        self._hooks = [
+            block.register_forward_pre_hook(partial(self._hold, place))
+            for place, block in enumerate((blocks[1], blocks[-1]))
+        ]
+
+    def _hold(self, place: int, *_: object) -> None:
+        self.reached[place].set()
+        assert self.open[place].wait(10)
+
+    def remove(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+
+def test_a_click_waits_for_a_block_of_an_encode_ahead_of_time_and_not_for_all_of_it(engine):
+    """And the encode, which stopped in the middle, is neither lost nor another one."""
+    library = Library()
+    engine.segment(library.source("here"), CLICK)
+    encode = HeldEncode(engine)
+    engine.look_ahead("client", "row", library.plan("next"))
+    assert encode.reached[0].wait(10)
+    with ThreadPoolExecutor() as threads:
+        click = threads.submit(engine.segment, library.source("here"), CLICK)
+        until(lambda: engine._scheduler.depth()[Priority.CLICK_DECODE] == 1)
+        encode.open[0].set()
+        here = click.result(10)
+        assert engine.stats().ahead.embeddings.made == 0
+        encode.open[1].set()
+    until(lambda: engine.stats().ahead.embeddings.made == 1)
+    encode.remove()
+    following = engine.segment(library.source("next"), CLICK)
+    assert np.array_equal(here.mask, following.mask), "the same pixels"
+    assert here.predicted_iou == following.predicted_iou
+    assert library.loads == ["here", "next"]
+    assert engine.stats().store.made == 2
+    assert engine.stats().ahead.plans.given_up == 0
+
+
+def test_a_click_takes_over_an_encode_that_has_made_way_for_another_click(engine):
+    library = Library()
+    engine.segment(library.source("here"), CLICK)
+    encode = HeldEncode(engine)
+    engine.look_ahead("client", "row", library.plan("next"))
+    assert encode.reached[0].wait(10)
+    with ThreadPoolExecutor() as threads:
+        other = threads.submit(engine.segment, library.source("here"), CLICK)
+        until(lambda: engine._scheduler.depth()[Priority.CLICK_DECODE] == 1)
+        click = threads.submit(engine.segment, library.source("next"), CLICK)
+        until(lambda: engine._scheduler._running.priority is Priority.CLICK_ENCODE)
+        track = engine._scheduler.submit(Priority.TRACK, encode.reached[1].is_set)
+        for gate in encode.open:
+            gate.set()
+        assert track.result(10), "the encode is a click's now, and goes first"
+        assert other.result(10).predicted_iou == click.result(10).predicted_iou
+    encode.remove()
+    assert library.loads == ["here", "next"]
+    assert engine.stats().ahead.embeddings.used == 1
+
+
+def test_stopping_the_model_ends_an_encode_that_made_way():
+    engine = Engine(
+        load_model(REPOSITORY / "checkpoints/nano/nano.pt", "cpu", "float32"), store_bytes=2**30
+    )
+    encode, network = HeldEncode(engine), weakref.ref(engine._model.network)
+    engine.look_ahead("client", "row", Library().plan("next"))
+    assert encode.reached[0].wait(10)
+    work = engine._scheduler.submit(Priority.TRACK, encode.open[1].wait)
+    with ThreadPoolExecutor() as threads:
+        encode.open[0].set()
+        until(work.running)
+        closing = threads.submit(engine.close)
+        until(lambda: engine._scheduler._closed)
+        encode.open[1].set()
+        closing.result(10)
+    encode.remove()
+    until(lambda: not gc.collect() and network() is None)
+    assert not encode.reached[1].is_set()
 
 
 def test_no_share_no_work():

@@ -6,13 +6,21 @@ import itertools
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from concurrent.futures import CancelledError
+from contextlib import closing
 
 import pytest
 
 from sam2_serving.engine import Busy, CancelToken, EngineClosed, Priority
 from sam2_serving.engine.errors import ClientBusy
-from sam2_serving.engine.scheduler import MAX_PASSED_OVER, TURNS_REMEMBERED, Scheduler
+from sam2_serving.engine.scheduler import (
+    LONGEST_TURN_S,
+    MAX_PASSED_OVER,
+    TURNS_REMEMBERED,
+    Scheduler,
+)
+from sam2_serving.model.parts import InParts, Parts
 
 
 @pytest.fixture
@@ -338,6 +346,144 @@ def test_what_a_dropped_prefetch_sets_off_is_not_lost(scheduler):
     scheduler.submit(Priority.CLICK_DECODE, lambda: None)
     gate.open()
     assert chained[0] is None or chained[0].result(10) == "ran"
+
+
+class Part:
+    """A unit in three parts, before each of which something happens."""
+
+    def __init__(self, order: list[str], name: str, *before: Callable[[], object]) -> None:
+        self.call = InParts(self._parts)
+        self.ended = False
+        self._order, self._name, self._before = order, name, before
+
+    def _parts(self) -> Parts[str]:
+        try:
+            for number, before in enumerate(self._before):
+                self._order.append(f"{self._name}{number}")
+                before()
+                yield
+        finally:
+            self.ended = True
+        return self._name
+
+
+def nothing() -> None:
+    """Do it."""
+
+
+@pytest.mark.parametrize("priority", [Priority.CLICK_ENCODE, Priority.TRACK, Priority.PREFETCH])
+def test_between_two_parts_a_unit_makes_way_and_then_goes_on(scheduler, priority):
+    order: list[str] = []
+
+    def click() -> None:
+        scheduler.submit(Priority.CLICK_DECODE, lambda: order.append("click"))
+        scheduler.submit(priority, lambda: order.append("equal"))
+
+    unit = Part(order, "part", nothing, click, nothing)
+    assert scheduler.run(priority, unit.call) == "part"
+    assert scheduler.wait_until_idle(10)
+    equal = [] if priority is Priority.PREFETCH else ["equal"]
+    assert order == ["part0", "part1", "click", "part2", *equal]
+
+
+def test_what_was_cancelled_is_not_worth_a_stop(scheduler):
+    order: list[str] = []
+
+    def click_and_back() -> None:
+        scheduler.submit(Priority.MANY, lambda: order.append("many"))
+        scheduler.submit(Priority.CLICK_DECODE, nothing).cancel()
+
+    unit = Part(order, "part", click_and_back, nothing)
+    scheduler.run(Priority.CLICK_ENCODE, unit.call)
+    assert scheduler.wait_until_idle(10)
+    assert order == ["part0", "part1", "many"]
+
+
+def test_who_waits_for_a_unit_that_runs_or_made_way_moves_it_forward(scheduler):
+    order: list[str] = []
+
+    def hurry(priority: Priority) -> None:
+        scheduler.hurry(futures[0], priority, "clicker")
+
+    def click_encode() -> None:
+        scheduler.submit(Priority.CLICK_ENCODE, lambda: order.append("encode"))
+        scheduler.submit(Priority.CLICK_DECODE, lambda: hurry(Priority.CLICK_ENCODE))
+        scheduler.submit(Priority.MANY, lambda: order.append("many"))
+
+    ahead = Part(order, "ahead", click_encode, nothing)
+    gate = Gate(scheduler)
+    futures = [scheduler.submit(Priority.PREFETCH, ahead.call)]
+    gate.open()
+    futures[0].result(10)
+    assert scheduler.wait_until_idle(10)
+    assert order == ["ahead0", "ahead1", "encode", "many"], "when it had made way"
+
+    def running() -> None:
+        hurry(Priority.CLICK_ENCODE)
+        scheduler.submit(Priority.MANY, lambda: order.append("many"))
+
+    order.clear()
+    gate = Gate(scheduler)
+    futures[0] = scheduler.submit(Priority.PREFETCH, Part(order, "ahead", running, nothing).call)
+    gate.open()
+    assert scheduler.wait_until_idle(10)
+    assert order == ["ahead0", "ahead1", "many"], "while it ran"
+
+
+def test_parts_of_a_job_come_before_its_next_unit(scheduler):
+    order: list[str] = []
+
+    def click() -> None:
+        scheduler.submit(Priority.CLICK_DECODE, lambda: order.append("click"))
+
+    gate = Gate(scheduler)
+    scheduler.submit(Priority.TRACK, Part(order, "encode", click, nothing).call, job="job")
+    scheduler.submit(Priority.TRACK, lambda: order.append("decode"), job="job")
+    gate.open()
+    assert scheduler.wait_until_idle(10)
+    assert order == ["encode0", "click", "encode1", "decode"]
+
+
+def test_a_unit_whose_turn_has_come_gets_on_for_a_while_and_no_longer():
+    """Part by part it would take for ever, and all at once a click would wait too long."""
+    order, now = [], [0.0]
+    with closing(Scheduler(clock=lambda: now[0])) as scheduler:
+
+        def take_time() -> None:
+            now[0] += LONGEST_TURN_S / 2
+
+        gate = Gate(scheduler)
+        encode = Part(order, "", *[take_time] * 5)
+        scheduler.submit(Priority.TRACK, encode.call)
+        clicks = 2 * MAX_PASSED_OVER
+        for _ in range(clicks):
+            scheduler.submit(Priority.CLICK_DECODE, lambda: order.append("c"))
+        gate.open()
+        assert scheduler.wait_until_idle(10)
+    first = "c" * MAX_PASSED_OVER
+    assert "".join(order) == first + "01" + first + "234"
+
+
+def test_closing_ends_what_made_way_and_what_is_half_done():
+    for keep_running in (False, True):
+        order, stop = [], threading.Event()
+        scheduler = Scheduler()
+
+        def begin_closing(scheduler=scheduler, stop=stop) -> None:
+            threading.Thread(target=scheduler.close).start()
+            while not scheduler._closed:
+                time.sleep(0.001)
+            stop.set()
+
+        def click(scheduler=scheduler, begin_closing=begin_closing) -> None:
+            scheduler.submit(Priority.CLICK_DECODE, begin_closing)
+
+        unit = Part(order, "part", begin_closing if keep_running else click, nothing)
+        future = scheduler.submit(Priority.PREFETCH, unit.call)
+        assert isinstance(future.exception(10), EngineClosed)
+        assert stop.wait(10)
+        assert unit.ended
+        assert order == ["part0"]
 
 
 def test_costs_are_measured_by_kind(scheduler):
