@@ -27,6 +27,7 @@ BENCHES: dict[str, list[str]] = {
     "click_cold": ["--repeats", "10"],
     "click_warm": ["--repeats", "30"],
     "click_http": ["--repeats", "60"],
+    "input_size": ["--repeats", "3"],
     "boxes": ["--repeats", "3"],
     "automatic": ["--repeats", "2", "--points", "8"],
     "track": ["--repeats", "2"],

@@ -11,7 +11,13 @@ import pytest
 sys.modules.setdefault("__channelexec__", sys.modules["__main__"])
 
 HERE = Path(__file__).parent
-STARTING = ("test_start_modes", "test_ways_to_deploy", "test_switching", "test_serve_page")
+STARTING = (
+    "test_start_modes",
+    "test_ways_to_deploy",
+    "test_switching",
+    "test_serve_page",
+    "test_smaller_input",
+)
 """Contract tests that start apps of their own, or with a page."""
 UNITS = ("contract", "faults", "starting", "browser", "parity")
 """Tests that share what takes long to start or to compute, those that take longest first, so that

@@ -9,12 +9,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 # Longer than any client or proxy keeps an idle connection: one that the server closes first can be
 # picked for a request at that very moment, and the request is lost. The manifest has it too.
 KEEP_ALIVE_S = 75
+
+INPUT_SIZES = {"nano": (128, 192, 256), "the other models": (512, 768, 1024)}
+"""Sides of the square that images are resized to, pixels, the model's own one last."""
 
 
 def _default_checkpoints_dir() -> Path:
@@ -45,6 +48,11 @@ class ServerSettings(BaseSettings):
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Number format; auto uses a fast one only after it agreed with float32."
+    )
+    input_size: int | None = Field(
+        None,
+        description="Side of the square that images are resized to, pixels: half or three quarters "
+        "of the model's own is faster and coarser; default: the model's own.",
     )
     use_box: bool = Field(True, description="Default of the inference setting use_box.")
     refine: Literal["single", "two_pass"] = Field(
@@ -125,6 +133,20 @@ class ServerSettings(BaseSettings):
         default_factory=list,
         description="Platform addresses a request may name besides the configured one (JSON list).",
     )
+
+    @field_validator("input_size", mode="before")
+    @classmethod
+    def _known_size(cls, given: object) -> object:
+        """Refuse at the start what no model takes; what this one takes is known with its file."""
+        if given in (None, ""):
+            return None
+        known = [str(size) for sizes in INPUT_SIZES.values() for size in sizes]
+        if str(given) not in known:
+            named = "; ".join(
+                f"{model}: {', '.join(map(str, sizes))}" for model, sizes in INPUT_SIZES.items()
+            )
+            raise ValueError(f"no model takes {given} pixels ({named})")
+        return given
 
     @property
     def disk_store_folder(self) -> Path:

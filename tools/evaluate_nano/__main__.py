@@ -37,24 +37,27 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=30, help="of what is timed")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N; speed needs cpu")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--input-size", type=int, help="pixels; default: the network's own")
     parser.add_argument("--json", action="store_true", help="print one line of JSON at the end")
     parser.add_argument(
         "--card", type=Path, help="model card to update; figures.json and pictures go beside it"
     )
     given = parser.parse_args()
-    if given.card and set(given.parts) != set(_PARTS):
-        parser.error("a card is written from everything: leave out --parts")
+    if given.card and (set(given.parts) != set(_PARTS) or given.input_size):
+        parser.error("a card is written from everything: leave out --parts and --input-size")
     return given
 
 
-def load(checkpoint: Path, config: Path | None, device: str) -> SegmentationModel:
+def load(
+    checkpoint: Path, config: Path | None, device: str, input_size: int | None = None
+) -> SegmentationModel:
     """Load a checkpoint, of the packaged network or of another config's."""
     if config is None:
-        return load_model(checkpoint, device, "float32")
+        return load_model(checkpoint, device, "float32", input_size=input_size)
     read = OmegaConf.load(config)
     assert isinstance(read, DictConfig)
     OmegaConf.resolve(read)
-    network = assemble(read)
+    network = assemble(read, image_size=input_size or read.model.image_size)
     weights = torch.load(checkpoint, map_location="cpu", weights_only=True)["model"]
     network.load_state_dict(weights)
     return SegmentationModel(network, config.name, torch.device(device))
@@ -103,7 +106,7 @@ def main() -> None:
     given = _arguments()
     logging.disable(logging.INFO)
     torch.set_num_threads(given.threads)
-    model = load(given.checkpoint, given.config, given.device)
+    model = load(given.checkpoint, given.config, given.device, given.input_size)
     table = {}
     for difficulty in SETS:
         table[difficulty] = _measure(model, difficulty, given)

@@ -125,7 +125,15 @@ class SegmentAnything2(SdkApp):
         self.model_precision = precision
         self.update_model_meta()
         shown = shown_name or model_info.get("model_name") or Path(checkpoint).name
-        self._loaded = Served(str(shown), place, engine.numeric_path, engine)
+        self._loaded = Served(str(shown), place, engine.numeric_path, engine.input_size, engine)
+        logger.info(
+            "The model is ready",
+            extra={
+                "model": shown,
+                "numeric_path": engine.numeric_path,
+                "input_size": engine.input_size,
+            },
+        )
 
     def _make_engine(self, checkpoint: str, device: str | None) -> tuple[Engine, str, str]:
         """Return a new engine, where it runs, and its number format."""
@@ -136,6 +144,7 @@ class SegmentAnything2(SdkApp):
                 device or settings.device,
                 settings.dtype,
                 verdict_dir=settings.data_dir / "agreement",
+                input_size=settings.input_size,
             )
         except ModelError as error:
             raise DeployFailed(str(error)) from error

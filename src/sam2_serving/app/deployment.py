@@ -22,12 +22,14 @@ class Served:
         model: its name in the table.
         device: where it runs, `cpu` or `cuda:N`.
         numeric_path: the id of its answers' numbers.
+        input_size: side of the square that images are resized to, pixels.
         engine: what answers; None while the model is frozen.
     """
 
     model: str
     device: str
     numeric_path: str
+    input_size: int
     engine: Engine | None
 
 

@@ -71,10 +71,10 @@ class SdkApp(PromptableSegmentation):  # type: ignore[misc]
 
     def session_info(self) -> dict[str, Any]:
         """Describe the session; raises ModelNotReady."""
-        self.deployment.check_ready()
+        served = self.deployment.check_ready()
         # The class's own method: the SDK replaces the instance's by one that crashes if the
         # model is stopped at this moment.
-        return type(self).get_info(self)
+        return type(self).get_info(self) | {"input_size": served.input_size}
 
     def deploy_info(self) -> dict[str, Any]:
         """Describe what is served and where; raises ModelNotReady."""

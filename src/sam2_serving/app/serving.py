@@ -40,6 +40,7 @@ class DeployedModel(BaseModel):
     model: str
     device: str
     numeric_path: str
+    input_size: int
 
 
 class Progress(BaseModel):
@@ -126,7 +127,10 @@ def serve_options(app: ServingApp) -> ServeOptions:
         deployed=None
         if served is None
         else DeployedModel(
-            model=served.model, device=served.device, numeric_path=served.numeric_path
+            model=served.model,
+            device=served.device,
+            numeric_path=served.numeric_path,
+            input_size=served.input_size,
         ),
         state=deployment.state,
         progress=None

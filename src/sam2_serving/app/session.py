@@ -35,6 +35,7 @@ class SessionInfo(BaseModel):
     batch_inference_support: bool
     max_batch_size: int | None
     task_type: str = Field(alias="task type")
+    input_size: int
 
 
 class InferenceSettings(BaseModel):

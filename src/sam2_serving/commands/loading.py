@@ -13,10 +13,11 @@ def load_known(model: PretrainedModel, device: str) -> SegmentationModel:
     """Return the network, ready on the device; its checkpoint is fetched if need be.
 
     Raises:
-        UsageError: the checkpoint could not be fetched, or is no good; or there is no such device.
+        UsageError: the checkpoint could not be fetched, or is no good; there is no such device; or
+            the model does not take images of the size in the settings.
     """
-    checkpoint = fetch_checkpoint(model)
+    checkpoint, settings = fetch_checkpoint(model), server_settings()
     try:
-        return load_model(checkpoint, device, server_settings().dtype)
+        return load_model(checkpoint, device, settings.dtype, input_size=settings.input_size)
     except ModelError as error:
         raise UsageError(str(error)) from error

@@ -16,6 +16,7 @@ import torch
 
 from sam2_serving.engine.automatic import AutomaticJob
 from sam2_serving.engine.cancel import CancelToken
+from sam2_serving.engine.clicks import WaitingClick, WaitingClicks
 from sam2_serving.engine.embedder import AheadStats, Embedder, ImageSource
 from sam2_serving.engine.embedding_files import DiskTier, EmbeddingFiles, FileCounters
 from sam2_serving.engine.embedding_format import origin_of
@@ -109,6 +110,7 @@ class Engine:
                 yet; 0: none are made.
         """
         self.numeric_path = model.numeric_path
+        self.input_size = model.input_size
         self._model: SegmentationModel | None = model
         self._scheduler = Scheduler(
             queue_limit, client_limit, on_arrival=lambda: self._embedder.make_way()
@@ -124,6 +126,7 @@ class Engine:
         )
         self._embedder = Embedder(self._open_model, self._scheduler, self._store)
         self._first_passes = FirstPasses()
+        self._waiting_clicks = WaitingClicks(self._first_passes)
         self._held_states = HeldStates(held_bytes)
         self._trackings: WeakSet[Tracking] = WeakSet()
         self._closing = threading.Lock()
@@ -158,13 +161,9 @@ class Engine:
         try:
             with self._embedder.foreground():
                 embedding = self._embedder.embedding(source, Priority.CLICK_ENCODE, cancel)
-                finish = self._scheduler.run(
-                    Priority.CLICK_DECODE,
-                    lambda: self._decode(key, embedding, prompts, refine),
-                    cancel,
-                    client=source.client,
-                )
-                return finish()
+                click = WaitingClick(key, embedding, prompts, refine)
+                decode = self._together if self._open_model().clicks_at_once > 1 else self._alone
+                return decode(click, cancel, source.client)()
         except CancelledError as error:
             raise Cancelled("The request was given up.") from error
 
@@ -307,7 +306,7 @@ class Engine:
             self._embedder.close()
             self._store.close()
             self._scheduler.close()
-            self._first_passes = FirstPasses()
+            self._first_passes.clear()
             self._held_states.close()
             for tracking in list(self._trackings):
                 tracking.release()
@@ -341,6 +340,25 @@ class Engine:
     ) -> list[Callable[[], Segmentation]]:
         predictions = segment_many(self._open_model(), embedding, prompts, refine)
         return [self._finish(one, embedding.image_size) for one in predictions]
+
+    def _alone(
+        self, click: WaitingClick, cancel: CancelToken | None, client: str
+    ) -> Callable[[], Segmentation]:
+        decode = partial(self._decode, click.key, click.embedding, click.prompts, click.refine)
+        return self._scheduler.run(Priority.CLICK_DECODE, decode, cancel, client=client)
+
+    def _together(
+        self, click: WaitingClick, cancel: CancelToken | None, client: str
+    ) -> Callable[[], Segmentation]:
+        def answer() -> Callable[[], Segmentation]:
+            prediction = self._waiting_clicks.answer(self._open_model(), click)
+            return self._finish(prediction, click.embedding.image_size)
+
+        self._waiting_clicks.add(click)
+        try:
+            return self._scheduler.run(Priority.CLICK_DECODE, answer, cancel, client=client)
+        finally:
+            self._waiting_clicks.remove(click)
 
     def _decode(
         self, key: EmbeddingKey, embedding: ImageEmbedding, prompts: Prompts, refine: Refine

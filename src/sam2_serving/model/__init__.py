@@ -12,7 +12,7 @@ from sam2_serving.masks.boxes import Box
 from sam2_serving.model.automatic import find_all
 from sam2_serving.model.automatic_settings import AutomaticSettings
 from sam2_serving.model.devices import available_devices
-from sam2_serving.model.errors import CheckpointError, DeviceError, ModelError
+from sam2_serving.model.errors import CheckpointError, DeviceError, InputSizeError, ModelError
 from sam2_serving.model.found_mask import FoundMask
 from sam2_serving.model.image import (
     ImageEmbedding,
@@ -35,6 +35,7 @@ __all__ = [
     "DeviceError",
     "FoundMask",
     "ImageEmbedding",
+    "InputSizeError",
     "ModelError",
     "Point",
     "Prediction",

@@ -1,7 +1,7 @@
 """A fast number format is used only after it was seen to agree with float32.
 
 The verdict is kept on disk: the check costs a few encodes, once per weights, device, number
-format and torch version.
+format, input size and torch version.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ def _conditions(model: SegmentationModel) -> str:
         if model.device.type == "cuda"
         else f"{platform.machine()}-{torch.backends.cpu.get_cpu_capability()}"
     )
-    parts = (model.fingerprint[:16], device, model.dtype, f"torch-{torch.__version__}")
+    size, software = f"{model.input_size}px", f"torch-{torch.__version__}"
+    parts = (model.fingerprint[:16], device, model.dtype, size, software)
     return "_".join("".join(c if c.isalnum() or c in ".-" else "-" for c in p) for p in parts)
 
 

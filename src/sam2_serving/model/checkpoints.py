@@ -13,14 +13,19 @@ import torch
 from safetensors.torch import load_file
 from sam2.modeling.sam2_base import SAM2Base
 
-from sam2_serving.model.errors import CheckpointError
+from sam2_serving.model.errors import CheckpointError, InputSizeError
 from sam2_serving.model.huggingface import (
     HUGGING_FACE_ANCHOR,
     StateDict,
     from_hugging_face,
     is_hugging_face,
 )
-from sam2_serving.model.network import CONFIG_NAMES, build_network, network_config
+from sam2_serving.model.network import (
+    CONFIG_NAMES,
+    build_network,
+    input_sizes,
+    network_config,
+)
 
 # Where training programs put a state dict, the wanted one first: of two, the averaged one (EMA)
 # is the one that is meant to be used.
@@ -41,24 +46,34 @@ class Signature(NamedTuple):
     is_2_1: bool
 
 
-def load_checkpoint(path: str | Path) -> tuple[SAM2Base, str]:
+def load_checkpoint(path: str | Path, input_size: int | None = None) -> tuple[SAM2Base, str]:
     """Load a checkpoint into the network that its tensor shapes belong to.
 
     Args:
         path: `.safetensors`, or a file of `torch.save`; the state dict itself or wrapped as
             training programs do, under the names of Meta's package or of Hugging Face's. Only
             tensors are ever unpickled.
+        input_size: side of the square that images will be resized to, pixels, one of
+            `input_sizes`; default: what the network was trained with.
 
     Returns:
         (network in float32 on the CPU, name of its packaged config).
 
     Raises:
         CheckpointError: missing file, no checkpoint, not a SAM 2 one, or keys do not fit.
+        InputSizeError: this network does not take images of that size.
     """
     path = Path(path)
     state = read_state_dict(path)
     config_name = recognise(state)
-    network = build_network(config_name)
+    sizes = input_sizes(config_name)
+    if input_size is not None and input_size not in sizes:
+        *others, last = map(str, sizes)
+        raise InputSizeError(
+            f"{path.name!r} cannot be used with an input size of {input_size} pixels: its network "
+            f"takes {', '.join(others)} or {last}."
+        )
+    network = build_network(config_name, image_size=input_size or sizes[-1])
     _fill(network, state, path.name, config_name)
     return network, config_name
 

@@ -11,3 +11,7 @@ class CheckpointError(ModelError):
 
 class DeviceError(ModelError):
     """The device asked for is not here."""
+
+
+class InputSizeError(ModelError):
+    """The network does not take images of the size asked for."""

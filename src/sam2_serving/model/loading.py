@@ -34,6 +34,7 @@ def load_model(
     device: str = "auto",
     dtype: Literal["auto"] | DtypeName = "auto",
     verdict_dir: Path | None = None,
+    input_size: int | None = None,
 ) -> SegmentationModel:
     """Load a checkpoint and make it ready on a device.
 
@@ -43,13 +44,16 @@ def load_model(
         dtype: `auto` takes the device's fast number format if its masks agree with float32's,
             else float32; any other value is taken as it is.
         verdict_dir: where verdicts of that agreement are kept; default: the user's cache.
+        input_size: side of the square that images are resized to, pixels: smaller is faster and
+            coarser; default: what the network was trained with.
 
     Raises:
         CheckpointError: the file cannot be used, or its network computes nothing of use.
         DeviceError: there is no such device.
+        InputSizeError: this network does not take images of that size.
     """
     place = resolve_device(device)
-    network, config_name = load_checkpoint(checkpoint)
+    network, config_name = load_checkpoint(checkpoint, input_size)
     parameters = parameter_count(network)
     if place.type == "cpu":
         share_freed_memory()

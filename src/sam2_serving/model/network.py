@@ -37,6 +37,10 @@ _INFERENCE_SWITCHES = {
 }
 
 
+_SMALLER = (2, 3)
+"""Quarters of a network's own input size that it can be given besides."""
+
+
 def _config_file(name: str) -> Path:
     if name == "nano.yaml":
         return Path(str(files("sam2_serving.model"))) / "configs" / name
@@ -84,6 +88,23 @@ def assemble(config: DictConfig, **overrides: Any) -> SAM2Base:
     model = OmegaConf.merge(config.model, _INFERENCE_SWITCHES, overrides)
     network: SAM2Base = instantiate(model, _recursive_=True)
     return network.eval()
+
+
+def input_sizes(name: str) -> tuple[int, ...]:
+    """Return the sides that images may be resized to for a network, pixels, its own one last.
+
+    Half, three quarters and the whole of what it was trained with: all of them are multiples of 32,
+    the stride of the coarsest map, and of the windows that positions repeat in. Nothing in the
+    weights depends on the size: positions are interpolated, or computed.
+
+    Args:
+        name: one of `CONFIG_NAMES`.
+
+    Raises:
+        ValueError: there is no packaged config of that name.
+    """
+    own = int(network_config(name).model.image_size)
+    return (*(own * quarters // 4 for quarters in _SMALLER), own)
 
 
 def feature_sizes(network: SAM2Base) -> list[tuple[int, int]]:

@@ -152,7 +152,8 @@ function showPanel(panel, { serve, serveError }) {
   panel.state.dataset.state = serve?.state ?? "away";
   panel.model.textContent = serve?.deployed?.model ?? "–";
   panel.onDevice.textContent = serve?.deployed?.device?.toUpperCase() ?? "–";
-  panel.onDevice.title = serve?.deployed ? `numeric path ${serve.deployed.numeric_path}` : "";
+  const { input_size: side, numeric_path: path } = serve?.deployed ?? {};
+  panel.onDevice.title = serve?.deployed ? `input ${side} px, numeric path ${path}` : "";
   panel.serve.disabled = !serve || loading || panel.busy;
   panel.stop.disabled = !serve?.deployed || loading || panel.busy;
   showProgress(panel, loading ? serve.progress ?? { message: "Loading the model" } : null);
