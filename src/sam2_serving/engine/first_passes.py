@@ -23,6 +23,18 @@ class FirstPasses:
         self._limit = limit
         self._predictions: OrderedDict[FirstPassKey, Prediction] = OrderedDict()
 
+    def clear(self) -> None:
+        """Forget all."""
+        self._predictions.clear()
+
+    def get(self, key: FirstPassKey | None) -> Prediction | None:
+        """Return the remembered first pass, if there is one."""
+        return None if key is None else self._predictions.get(key)
+
+    def put(self, key: FirstPassKey, prediction: Prediction) -> None:
+        """Remember a first pass, as the latest."""
+        self.get_or_make(key, lambda: prediction)
+
     def get_or_make(self, key: FirstPassKey, make: Callable[[], Prediction]) -> Prediction:
         """Return the remembered first pass, or make and remember it."""
         if key not in self._predictions:

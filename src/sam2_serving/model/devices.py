@@ -54,6 +54,24 @@ def available_devices() -> dict[str, str]:
     return gpus | {"cpu": "CPU"}
 
 
+CLICKS_AT_ONCE_ON_GPU = 4
+"""By arithmetic, not measured: asking for a decode keeps the program longer busy than a decode of
+four keeps a GPU, so a click alone loses little and four that wait together win much."""
+_ENOUGH_FOR_MANY_CLICKS = 4 * 2**30
+"""Bytes of a GPU; each click takes some tens of MiB while it is decoded."""
+
+
+def clicks_at_once_on(device: torch.device) -> int:
+    """Return how many clicks go through the decoder together, fixed for a device.
+
+    Not what is free decides, but what the device has: an answer may depend on the number.
+    """
+    if device.type != "cuda":
+        return 1
+    enough = torch.cuda.get_device_properties(device).total_memory >= _ENOUGH_FOR_MANY_CLICKS
+    return CLICKS_AT_ONCE_ON_GPU if enough else 1
+
+
 def fast_dtype(device: torch.device, parameters: int) -> DtypeName:
     """Return the number format that is expected to be the fastest for a network.
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from sam2.modeling.sam2_base import SAM2Base
 
 from sam2_serving.model.checkpoints import fingerprint
-from sam2_serving.model.devices import DTYPES, DtypeName
+from sam2_serving.model.devices import DTYPES, DtypeName, clicks_at_once_on
 from sam2_serving.model.encoding import BlockwiseEncoder, Maps
 from sam2_serving.model.enlarging import MASK_THRESHOLD, enlarge_mask
 from sam2_serving.model.lean_decoder import ImageSide
@@ -103,6 +103,7 @@ class SegmentationModel:
         device: torch.device,
         dtype: DtypeName = "float32",
         weights: str | None = None,
+        clicks_at_once: int | None = None,
     ) -> None:
         """Take over `network` and move it to `device`.
 
@@ -112,6 +113,7 @@ class SegmentationModel:
             device: where to run.
             dtype: number format of the computation and of the embeddings; weights stay float32.
             weights: fingerprint of the weights, if it is known already.
+            clicks_at_once: batch of `sam2_serving.model.clicks`; default: what suits the device.
         """
         self.fingerprint = weights or fingerprint(network)
         self.network = network.to(device).eval()
@@ -120,6 +122,7 @@ class SegmentationModel:
         self.dtype = dtype
         self.lean = LeanParts.of(self.network) if device.type == "cpu" else None
         self._encoder = BlockwiseEncoder(self.network)
+        self.clicks_at_once = clicks_at_once or clicks_at_once_on(device)
         self._image_side: tuple[ImageEmbedding, ImageSide] | None = None
         self._place = _describe(device)
 
@@ -133,10 +136,12 @@ class SegmentationModel:
         """Name of everything that decides the last bits of an answer.
 
         Device, instruction set or GPU generation, threads (they decide the order of sums), number
-        format, compiled or not, lean parts or not, input size, weights. Answers with the same id
-        are equal byte for byte.
+        format, compiled or not, lean parts or not, clicks decoded at once, input size, weights.
+        Answers of an engine with the same id are equal byte for byte.
         """
         way = "eager" if self.lean is None else "eager_lean"
+        if self.clicks_at_once > 1:
+            way += f"_clicks{self.clicks_at_once}"
         return f"{self._place}-{self.dtype}-{way}-{self.input_size}px-{self.fingerprint[:12]}"
 
     def embed(self, image: npt.NDArray[np.uint8]) -> ImageEmbedding:
@@ -252,7 +257,7 @@ class SegmentationModel:
         """Run prompt encoder and mask decoder for B prompts of one form.
 
         Args:
-            embedding: of this model.
+            embedding: of this model; without lean parts it may be several, see `clicks.py`.
             points: (B x N x 2 network pixels, B x N labels), see `sparse_prompts`.
             mask_input: B x 1 x S/4 x S/4 logits, see `mask_input`.
             multimask: three masks each, and not one.
@@ -276,7 +281,7 @@ class SegmentationModel:
                 sparse_prompt_embeddings=sparse,
                 dense_prompt_embeddings=dense,
                 multimask_output=multimask,
-                repeat_image=sparse.shape[0] > 1,
+                repeat_image=sparse.shape[0] > features.shape[0],
                 high_res_features=[fine, middle],
             )
         return logits.float(), ious.float()

@@ -1,15 +1,16 @@
-"""Many prompts on one image, decoded together.
+"""Many prompts, of one image or of several, decoded together.
 
-Prompts of one form go through the decoder in batches of exactly `PROMPTS_AT_ONCE`, the last one
-filled up: the shape of a batch decides the last bits of an answer, so it must not depend on how
-many others are asked for.
+Prompts of one form go through the decoder in batches of one fixed size, the last one filled up: the
+shape of a batch decides the last bits of an answer, so it must not depend on how many others are
+asked for.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 
@@ -29,10 +30,16 @@ def form_of(prompts: Prompts) -> Form:
     return tokens, prompts.mask is not None, prompts.is_ambiguous
 
 
+def opening(prompts: Prompts, refine: Refine) -> Prompts:
+    """Return what the first pass is asked, by the rule of `sam2_serving.model.segment`."""
+    return prompts if refine == "single" or prompts.mask is not None else prompts.first_pass()
+
+
 @dataclass(frozen=True)
-class _Question:
+class Question:
     """One run of the decoder for one prompt; `previous` is an earlier pass."""
 
+    embedding: ImageEmbedding
     prompts: Prompts
     previous: Prediction | None = None
 
@@ -65,44 +72,59 @@ def segment_many(
     """
     if any(one.is_empty for one in prompts):
         raise ValueError("There is nothing to segment: give a click, a box or a mask.")
-    firsts = [
-        one if refine == "single" or one.mask is not None else one.first_pass() for one in prompts
-    ]
-    guesses = _ask(model, embedding, [_Question(one) for one in firsts])
+    firsts = [opening(one, refine) for one in prompts]
+    guesses = ask(model, [Question(embedding, one) for one in firsts])
     unsettled = [at for at, one in enumerate(prompts) if firsts[at] != one]
-    second = [_Question(prompts[at], guesses[at]) for at in unsettled]
-    for at, answer in zip(unsettled, _ask(model, embedding, second), strict=True):
+    second = [Question(embedding, prompts[at], guesses[at]) for at in unsettled]
+    for at, answer in zip(unsettled, ask(model, second), strict=True):
         guesses[at] = answer
     return guesses
 
 
-def _ask(
-    model: SegmentationModel, embedding: ImageEmbedding, questions: Sequence[_Question]
+def _of_first(questions: Sequence[Question]) -> ImageEmbedding:
+    return questions[0].embedding
+
+
+def ask(
+    model: SegmentationModel,
+    questions: Sequence[Question],
+    at_once: int = PROMPTS_AT_ONCE,
+    maps: Callable[[Sequence[Question]], ImageEmbedding] = _of_first,
 ) -> list[Prediction]:
+    """Run the decoder for questions of any form.
+
+    Args:
+        model: the network.
+        questions: of one image, unless `maps` does more.
+        at_once: size of every batch.
+        maps: given a batch, returns what the decoder reads: one embedding for all, or as many as
+            there are questions, one after the other.
+    """
     by_form: dict[Form, list[int]] = defaultdict(list)
     for at, question in enumerate(questions):
         by_form[question.form].append(at)
     answers: dict[int, Prediction] = {}
     for (_, _, multimask), places in by_form.items():
-        for start in range(0, len(places), PROMPTS_AT_ONCE):
-            batch = places[start : start + PROMPTS_AT_ONCE]
+        for start in range(0, len(places), at_once):
+            batch = places[start : start + at_once]
             asked = [questions[at] for at in batch]
-            answers |= zip(batch, _ask_batch(model, embedding, asked, multimask), strict=True)
+            filled = [*asked, *[asked[0]] * (at_once - len(asked))]
+            found = _ask_batch(model, maps(filled), filled, multimask)
+            answers |= zip(batch, islice(found, len(batch)), strict=True)
     return [answers[at] for at in range(len(questions))]
 
 
 def _ask_batch(
     model: SegmentationModel,
-    embedding: ImageEmbedding,
-    questions: Sequence[_Question],
+    maps: ImageEmbedding,
+    questions: Sequence[Question],
     multimask: bool,
 ) -> Iterator[Prediction]:
-    filled = [*questions, *[questions[0]] * (PROMPTS_AT_ONCE - len(questions))]
-    points = [model.sparse_prompts(one.prompts, embedding.image_size) for one in filled]
-    masks = [model.mask_input(one.prompts, embedding, one.previous) for one in filled]
+    points = [model.sparse_prompts(one.prompts, one.embedding.image_size) for one in questions]
+    masks = [model.mask_input(one.prompts, one.embedding, one.previous) for one in questions]
     given = [one for one in points if one is not None]
     logits, ious = model.decode(
-        embedding,
+        maps,
         (torch.cat([xy for xy, _ in given]), torch.cat([labels for _, labels in given]))
         if given
         else None,

@@ -376,14 +376,19 @@ def test_between_two_parts_a_unit_makes_way_and_then_goes_on(scheduler, priority
     order: list[str] = []
 
     def click() -> None:
-        scheduler.submit(Priority.CLICK_DECODE, lambda: order.append("click"))
-        scheduler.submit(priority, lambda: order.append("equal"))
+        order.append("click")
+        if order.count("click") == 1:
+            scheduler.submit(Priority.CLICK_DECODE, click)
 
-    unit = Part(order, "part", nothing, click, nothing)
+    def arrive() -> None:
+        scheduler.submit(Priority.CLICK_DECODE, click)
+        scheduler.submit(priority, lambda: order.append("equal"), client="another")
+
+    unit = Part(order, "part", nothing, arrive, nothing)
     assert scheduler.run(priority, unit.call) == "part"
     assert scheduler.wait_until_idle(10)
     equal = [] if priority is Priority.PREFETCH else ["equal"]
-    assert order == ["part0", "part1", "click", "part2", *equal]
+    assert order == ["part0", "part1", "click", "click", "part2", *equal]
 
 
 def test_what_was_cancelled_is_not_worth_a_stop(scheduler):
