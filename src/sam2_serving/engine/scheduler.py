@@ -341,9 +341,7 @@ class Scheduler:
                 return True
             if until is not None and self._clock() < until:
                 return False
-            return any(
-                one.priority < unit.priority and not one.future.cancelled() for one in self._waiting
-            )
+            return any(one.priority < unit.priority for one in self._waiting)
 
     def _put_back(self, unit: _Unit) -> None:
         """Let a unit that made way wait again, before all others of its job."""

@@ -391,19 +391,6 @@ def test_between_two_parts_a_unit_makes_way_and_then_goes_on(scheduler, priority
     assert order == ["part0", "part1", "click", "click", "part2", *equal]
 
 
-def test_what_was_cancelled_is_not_worth_a_stop(scheduler):
-    order: list[str] = []
-
-    def click_and_back() -> None:
-        scheduler.submit(Priority.MANY, lambda: order.append("many"))
-        scheduler.submit(Priority.CLICK_DECODE, nothing).cancel()
-
-    unit = Part(order, "part", click_and_back, nothing)
-    scheduler.run(Priority.CLICK_ENCODE, unit.call)
-    assert scheduler.wait_until_idle(10)
-    assert order == ["part0", "part1", "many"]
-
-
 def test_who_waits_for_a_unit_that_runs_or_made_way_moves_it_forward(scheduler):
     order: list[str] = []
 
