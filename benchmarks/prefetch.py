@@ -34,7 +34,7 @@ from serving_live import TOKEN, Serving, serve
 
 from sam2_serving.model import ImageEmbedding
 from sam2_serving.model.image import PreparedImage
-from sam2_serving.model.parts import Parts
+from sam2_serving.model.parts import Parts, finish
 from sam2_serving.scenes import draw_scene
 
 ENCODE_S = 1.5
@@ -162,15 +162,21 @@ def work(running: Serving, bench: Bench, name: str, scale: float, *walks: tuple)
 
 
 def slow_down(running: Serving, seconds: float) -> None:
-    """Make every encode take so much longer, in parts that are as long as a large network's."""
+    """Make every encode take at least so long, in as many parts as a large network's."""
     model = running.engine._open_model()
     encode = model._encode
 
     def slow(prepared: PreparedImage) -> Parts[ImageEmbedding]:
-        for _ in range(PARTS):
-            time.sleep(seconds / PARTS)
+        begun = time.perf_counter()
+        embedding = finish(encode(prepared))
+        left = seconds - (time.perf_counter() - begun)
+        for parts in range(PARTS, 0, -1):
             yield
-        return (yield from encode(prepared))
+            begun = time.perf_counter()
+            # on a busy machine a sleep takes longer: the next ones are shorter
+            time.sleep(max(0.0, left / parts))
+            left -= time.perf_counter() - begun
+        return embedding
 
     model._encode = slow  # type: ignore[method-assign]
 
