@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+from fastapi import FastAPI
 from supervisely.app.fastapi import _MainServer
 from supervisely.app.widgets import Field, Switch
 from supervisely.nn.inference import Inference
@@ -80,6 +81,7 @@ class SegmentAnything2(SdkApp):
         self._sdk_stops: tuple[Callable[[Any], object], ...] = ()
         self._loaded: Served | None = None
         self._idle = IdleWatch(FREEZE_AFTER_S, self._freeze_model)
+        self._clicks = FastAPI(openapi_url=None)
         redaction.install()
         environment.complete(self.settings.data_dir)
         if not self._headless:
@@ -268,7 +270,9 @@ class SegmentAnything2(SdkApp):
         ahead = LookAhead(library, platform, settings.prefetch_next)
         tool = SmartTool(self, library, editing, servers, ahead)
         server.include_router(smart_cache_router(ahead, self, servers, workers))
-        server.include_router(smart_tool_router(tool, workers))
+        clicks = smart_tool_router(tool, workers)
+        self._clicks.include_router(clicks)
+        server.include_router(clicks)  # for its description of the routes
         server.include_router(batched_router(BatchedSmartTool(tool), workers))
         inference = make_inference_tool(self, platform, library, settings, servers)
         server.include_router(inference_router(inference, workers, settings.max_image_mb * 2**20))

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import uvicorn
-from fastapi import HTTPException
+from fastapi import FastAPI, HTTPException
 from supervisely import Bitmap, ObjClass, ProjectMeta, TagMeta, TagValueType
 from supervisely.app.fastapi import _MainServer
 from supervisely.nn.inference import PromptableSegmentation
@@ -47,6 +47,7 @@ class SdkApp(PromptableSegmentation):  # type: ignore[misc]
     settings: ServerSettings
     deployment: Deployment
     _headless: bool
+    _clicks: FastAPI
     _guard: Guard | None = None
 
     # What is served
@@ -143,7 +144,7 @@ class SdkApp(PromptableSegmentation):  # type: ignore[misc]
         """What a web server runs."""
         if self._guard is None:
             limit = self.settings.max_request_mb * 2**20
-            self._guard = Guard(self._app, self._servers(), limit, _page_paths)
+            self._guard = Guard(self._app, self._servers(), limit, _page_paths, self._clicks)
         return self._guard
 
     def run(self) -> None:

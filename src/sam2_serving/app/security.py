@@ -103,6 +103,7 @@ class Guard:
         servers: ServerPolicy,
         max_request_bytes: int,
         page_paths: Callable[[], Container[str]] = frozenset,
+        clicks: ASGIApp | None = None,
     ) -> None:
         """Stand before `app`.
 
@@ -111,7 +112,10 @@ class Guard:
             servers: which platform addresses a request may name.
             max_request_bytes: a larger body is refused, whatever it says about its length.
             page_paths: gives the routes of the Serve page: only these may change its state.
+            clicks: answers the Smart Tool instead of `app`: the SDK's middleware makes an API
+                object and several tasks for each request, while a person waits for a mask.
         """
+        self._clicks = clicks or app
         self._page_paths = page_paths
         self._app = app
         self._servers = servers
@@ -132,7 +136,8 @@ class Guard:
         try:
             guarded_receive = await self._admit(exchange, receive)
             if guarded_receive is not None:
-                await self._app(scope, guarded_receive, exchange.send)
+                app = self._clicks if exchange.path == _SMART_TOOL else self._app
+                await app(scope, guarded_receive, exchange.send)
         except AppError as refusal:
             await exchange.refuse(refusal, receive)
         except Exception as error:
