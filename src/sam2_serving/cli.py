@@ -1,4 +1,4 @@
-"""The command `sam2-serving`: demo, serve, models, download, segment, track.
+"""The command `sam2-serving`: demo, serve, models, download, compile, segment, track.
 
 What a command needs is imported when it is given: torch takes seconds to import, and `models`, say,
 does not need it.
@@ -81,6 +81,12 @@ def _download(parser: argparse.ArgumentParser, _: ServerSettings) -> None:
     add_download_options(parser)
 
 
+def _compile(parser: argparse.ArgumentParser, settings: ServerSettings) -> None:
+    from sam2_serving.commands.compiling import add_compile_options
+
+    add_compile_options(parser, settings)
+
+
 def _segment(parser: argparse.ArgumentParser, settings: ServerSettings) -> None:
     from sam2_serving.commands.segment import add_segment_options
 
@@ -98,6 +104,7 @@ _COMMANDS: dict[str, tuple[str, AddOptions]] = {
     "serve": ("the app alone, without a page", _serve),
     "models": ("list the pretrained models", _models),
     "download": ("fetch checkpoints, so that none is waited for", _download),
+    "compile": ("make the image encoder machine code, for the next deploy", _compile),
     "segment": ("masks of one image or many", _segment),
     "track": ("one object through a video", _track),
 }

@@ -69,6 +69,11 @@ class ServerSettings(BaseSettings):
     disk_store_dir: Path | None = Field(
         None, description="Their folder; default: `embeddings` in the data folder."
     )
+    compiled_dir: Path | None = Field(
+        None,
+        description="Where `sam2-serving compile` puts compiled image encoders, which are run as "
+        "they are; default: `compiled` in the data folder.",
+    )
     prefetch_share: float = Field(
         0.25,
         ge=0,
@@ -152,6 +157,11 @@ class ServerSettings(BaseSettings):
     def disk_store_folder(self) -> Path:
         """Folder of the embeddings that are kept on disk."""
         return self.disk_store_dir or self.data_dir / "embeddings"
+
+    @property
+    def compiled_folder(self) -> Path:
+        """Folder of the compiled image encoders."""
+        return self.compiled_dir or self.data_dir / "compiled"
 
 
 @lru_cache(maxsize=1)

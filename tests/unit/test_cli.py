@@ -120,6 +120,12 @@ def test_a_wrong_setting_is_named(monkeypatch, capsys):
     assert "SAM2_SERVING_PORT" in capsys.readouterr().err
 
 
+def test_compile_says_what_lacks_before_anything_is_done(monkeypatch, capsys):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert main(["compile", "--model", "tiny", "--device", "cpu"]) == 2
+    assert "no C++ compiler 'no-such-compiler'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "arguments", [["--port", "70000"], ["--port", "0"], ["--port", "x"], ["--app-port", "0"]]
 )

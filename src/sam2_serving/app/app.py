@@ -137,8 +137,10 @@ class SegmentAnything2(SdkApp):
             },
         )
 
-    def _make_engine(self, checkpoint: str, device: str | None) -> tuple[Engine, str, str]:
-        """Return a new engine, where it runs, and its number format."""
+    def _make_engine(
+        self, checkpoint: str, device: str | None, *, compiled: bool = True
+    ) -> tuple[Engine, str, str]:
+        """Return a new engine (`compiled`: if there is compiled code), its place and format."""
         settings = self.settings
         try:
             model = load_model(
@@ -147,6 +149,7 @@ class SegmentAnything2(SdkApp):
                 settings.dtype,
                 verdict_dir=settings.data_dir / "agreement",
                 input_size=settings.input_size,
+                compiled_dir=settings.compiled_folder if compiled else None,
             )
         except ModelError as error:
             raise DeployFailed(str(error)) from error
@@ -197,12 +200,15 @@ class SegmentAnything2(SdkApp):
         """A job that began long ago still uses the model."""
         self._idle.touch()
 
-    def _wake(self, _: Served) -> Engine:
+    def _wake(self, served: Served) -> Engine:
         params = self._deploy_params
         if params is None:
             raise DeployFailed("The model was stopped at this moment.")
         engine, self.device, _precision = self._make_engine(
-            params["model_files"]["checkpoint"], params["device"]
+            params["model_files"]["checkpoint"],
+            params["device"],
+            # what was compiled since then is for the next deploy
+            compiled="-compiled_" in served.numeric_path,
         )
         self._model_frozen = False
         logger.info("The model is back on its device.")

@@ -62,7 +62,7 @@ def _serve(options: argparse.Namespace) -> None:
 
 def _pass_on_folders() -> None:
     """Tell the servers, which run elsewhere, what folders named from here are meant."""
-    for name in ("data_dir", "checkpoints_dir", "disk_store_dir"):
+    for name in ("data_dir", "checkpoints_dir", "disk_store_dir", "compiled_dir"):
         folder: Path | None = getattr(server_settings(), name)
         if folder is not None:
             os.environ[f"SAM2_SERVING_{name.upper()}"] = str(folder.resolve())

@@ -12,7 +12,13 @@ from sam2_serving.masks.boxes import Box
 from sam2_serving.model.automatic import find_all
 from sam2_serving.model.automatic_settings import AutomaticSettings
 from sam2_serving.model.devices import available_devices
-from sam2_serving.model.errors import CheckpointError, DeviceError, InputSizeError, ModelError
+from sam2_serving.model.errors import (
+    CheckpointError,
+    CompileError,
+    DeviceError,
+    InputSizeError,
+    ModelError,
+)
 from sam2_serving.model.found_mask import FoundMask
 from sam2_serving.model.image import (
     ImageEmbedding,
@@ -32,6 +38,7 @@ __all__ = [
     "AutomaticSettings",
     "Box",
     "CheckpointError",
+    "CompileError",
     "DeviceError",
     "FoundMask",
     "ImageEmbedding",

@@ -1,7 +1,8 @@
-"""A fast number format is used only after it was seen to agree with float32.
+"""A fast number format, or compiled code, is used only after it was seen to agree.
 
-The verdict is kept on disk: the check costs a few encodes, once per weights, device, number
-format, input size and torch version.
+A format is held against float32, code against the same format without it. The verdict is kept on
+disk: the check costs a few encodes, once per weights, device, number format, input size, code and
+torch version.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ from sam2_serving.model.prompts import Point, Prompts
 
 MEAN_IOU_NEEDED = 0.99
 LOWEST_IOU_NEEDED = 0.95
+SAME_MEAN_IOU, SAME_LOWEST_IOU = 0.999, 0.99
+"""Of ways to compute in float32, which differ in the last bits only."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How well the fast format's masks agree with float32's on 16 fixed prompts."""
+    """How well masks that are made in two ways agree on 16 fixed prompts."""
 
     mean_iou: float
     lowest_iou: float
@@ -37,6 +40,11 @@ class Verdict:
     def agrees(self) -> bool:
         """Tell whether the fast format may serve."""
         return self.mean_iou >= MEAN_IOU_NEEDED and self.lowest_iou >= LOWEST_IOU_NEEDED
+
+    @property
+    def same(self) -> bool:
+        """Tell whether the two are one up to rounding."""
+        return self.mean_iou >= SAME_MEAN_IOU and self.lowest_iou >= SAME_LOWEST_IOU
 
 
 def remembered_verdict(
@@ -75,7 +83,8 @@ def _conditions(model: SegmentationModel) -> str:
         else f"{platform.machine()}-{torch.backends.cpu.get_cpu_capability()}"
     )
     size, software = f"{model.input_size}px", f"torch-{torch.__version__}"
-    parts = (model.fingerprint[:16], device, model.dtype, size, software)
+    code = () if model.compiled is None else (f"compiled-{model.compiled.digest[:16]}",)
+    parts = (model.fingerprint[:16], device, model.dtype, size, software, *code)
     return "_".join("".join(c if c.isalnum() or c in ".-" else "-" for c in p) for p in parts)
 
 

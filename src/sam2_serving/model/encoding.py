@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from sam2.modeling.backbones.hieradet import Hiera
 from sam2.modeling.sam2_base import SAM2Base
@@ -15,6 +15,13 @@ from sam2_serving.model.parts import Parts
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 Maps = tuple[Tensor, Tensor, Tensor]
 """1 x C/8 x S/4 x S/4, 1 x C/4 x S/8 x S/8 and 1 x C x S/16 x S/16."""
+
+
+class Encoder(Protocol):
+    """An image encoder, however it computes."""
+
+    def encode(self, pixels: Tensor) -> Parts[Maps]:
+        """Return the maps that the decoder reads of 1 x 3 x S x S pixels, finest first."""
 
 
 class _Done(nn.Module):

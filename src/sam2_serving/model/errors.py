@@ -13,5 +13,9 @@ class DeviceError(ModelError):
     """The device asked for is not here."""
 
 
+class CompileError(ModelError):
+    """A network cannot be compiled here."""
+
+
 class InputSizeError(ModelError):
     """The network does not take images of the size asked for."""

@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from sam2.modeling.sam2_base import SAM2Base
 
 from sam2_serving.model.checkpoints import fingerprint
+from sam2_serving.model.compiled_encoder import CompiledEncoder
 from sam2_serving.model.devices import DTYPES, DtypeName, clicks_at_once_on
-from sam2_serving.model.encoding import BlockwiseEncoder, Maps
+from sam2_serving.model.encoding import BlockwiseEncoder, Encoder, Maps
 from sam2_serving.model.enlarging import MASK_THRESHOLD, enlarge_mask
 from sam2_serving.model.lean_decoder import ImageSide
 from sam2_serving.model.lean_network import LeanParts
@@ -104,6 +105,7 @@ class SegmentationModel:
         dtype: DtypeName = "float32",
         weights: str | None = None,
         clicks_at_once: int | None = None,
+        compiled: CompiledEncoder | None = None,
     ) -> None:
         """Take over `network` and move it to `device`.
 
@@ -114,6 +116,7 @@ class SegmentationModel:
             dtype: number format of the computation and of the embeddings; weights stay float32.
             weights: fingerprint of the weights, if it is known already.
             clicks_at_once: batch of `sam2_serving.model.clicks`; default: what suits the device.
+            compiled: the image encoder of this very model, compiled.
         """
         self.fingerprint = weights or fingerprint(network)
         self.network = network.to(device).eval()
@@ -121,7 +124,8 @@ class SegmentationModel:
         self.device = device
         self.dtype = dtype
         self.lean = LeanParts.of(self.network) if device.type == "cpu" else None
-        self._encoder = BlockwiseEncoder(self.network)
+        self.compiled = compiled
+        self._encoder = self._choose_encoder()
         self.clicks_at_once = clicks_at_once or clicks_at_once_on(device)
         self._image_side: tuple[ImageEmbedding, ImageSide] | None = None
         self._place = _describe(device)
@@ -139,7 +143,9 @@ class SegmentationModel:
         format, compiled or not, lean parts or not, clicks decoded at once, input size, weights.
         Answers of an engine with the same id are equal byte for byte.
         """
-        way = "eager" if self.lean is None else "eager_lean"
+        way = "eager" if self.compiled is None else f"compiled_{self.compiled.digest[:8]}"
+        if self.lean is not None:
+            way += "_lean"
         if self.clicks_at_once > 1:
             way += f"_clicks{self.clicks_at_once}"
         return f"{self._place}-{self.dtype}-{way}-{self.input_size}px-{self.fingerprint[:12]}"
@@ -210,9 +216,14 @@ class SegmentationModel:
             the maps of an `ImageEmbedding`, finest first, the last without the embedding that says
             there is no memory.
         """
-        if self.lean is not None and self.dtype == "float32":
-            return self.lean.encoder.encode(pixels)
         return self._encoder.encode(pixels.to(self.device))
+
+    def _choose_encoder(self) -> Encoder:
+        if self.compiled is not None:
+            return self.compiled
+        if self.lean is not None and self.dtype == "float32":
+            return self.lean.encoder
+        return BlockwiseEncoder(self.network)
 
     @torch.inference_mode()
     def predict(

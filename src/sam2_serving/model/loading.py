@@ -11,6 +11,8 @@ import torch
 from sam2_serving.masks.boxes import Box
 from sam2_serving.model.agreement import example_picture, measure_agreement, remembered_verdict
 from sam2_serving.model.checkpoints import load_checkpoint, parameter_count
+from sam2_serving.model.compiled import load_encoder
+from sam2_serving.model.compiled_encoder import CompiledEncoder
 from sam2_serving.model.devices import (
     DtypeName,
     fast_dtype,
@@ -35,6 +37,7 @@ def load_model(
     dtype: Literal["auto"] | DtypeName = "auto",
     verdict_dir: Path | None = None,
     input_size: int | None = None,
+    compiled_dir: Path | None = None,
 ) -> SegmentationModel:
     """Load a checkpoint and make it ready on a device.
 
@@ -46,6 +49,8 @@ def load_model(
         verdict_dir: where verdicts of that agreement are kept; default: the user's cache.
         input_size: side of the square that images are resized to, pixels: smaller is faster and
             coarser; default: what the network was trained with.
+        compiled_dir: where compiled image encoders lie; what is there for this very model is used
+            if its masks agree with the eager one's. Its code is run: trust the folder. None: eager.
 
     Raises:
         CheckpointError: the file cannot be used, or its network computes nothing of use.
@@ -61,17 +66,63 @@ def load_model(
             keep_freed_memory()
     wanted = fast_dtype(place, parameters) if dtype == "auto" else dtype
     model = SegmentationModel(network, config_name, place, wanted)
-    if dtype != "auto" or wanted == "float32":
-        _try_out(model)
-        return model
+    verdicts = verdict_dir or Path.home() / ".cache" / "sam2-serving" / "agreement"
+    if dtype == "auto" and wanted != "float32":
+        model = _fast_or_exact(model, verdicts)
+    if compiled_dir is not None:
+        model = _compiled_or_eager(model, compiled_dir, verdicts)
+    _try_out(model)
+    return model
 
-    exact = SegmentationModel(network, config_name, place, "float32", model.fingerprint)
-    folder = verdict_dir or Path.home() / ".cache" / "sam2-serving" / "agreement"
-    verdict = remembered_verdict(model, folder, lambda: measure_agreement(model, exact))
-    logger.info("%s against float32: %s", wanted, verdict)
-    chosen = model if verdict.agrees else exact
-    _try_out(chosen)
-    return chosen
+
+def with_compiled(model: SegmentationModel, encoder: CompiledEncoder) -> SegmentationModel:
+    """Return the same model with its image encoder compiled."""
+    return SegmentationModel(
+        model.network,
+        model.config_name,
+        model.device,
+        model.dtype,
+        model.fingerprint,
+        model.clicks_at_once,
+        encoder,
+    )
+
+
+def compiled_verdict(fast: SegmentationModel, eager: SegmentationModel, folder: Path) -> bool:
+    """Tell whether a model with a compiled encoder gives the eager one's masks.
+
+    Args:
+        fast: of `with_compiled`.
+        eager: what was given there.
+        folder: where verdicts are kept.
+    """
+    verdict = remembered_verdict(fast, folder, lambda: measure_agreement(fast, eager))
+    logger.info("compiled against eager: %s", verdict)
+    return verdict.same if fast.dtype == "float32" else verdict.agrees
+
+
+def _fast_or_exact(fast: SegmentationModel, verdicts: Path) -> SegmentationModel:
+    exact = SegmentationModel(
+        fast.network, fast.config_name, fast.device, "float32", fast.fingerprint
+    )
+    verdict = remembered_verdict(fast, verdicts, lambda: measure_agreement(fast, exact))
+    logger.info("%s against float32: %s", fast.dtype, verdict)
+    return fast if verdict.agrees else exact
+
+
+def _compiled_or_eager(eager: SegmentationModel, folder: Path, verdicts: Path) -> SegmentationModel:
+    encoder = load_encoder(eager, folder)
+    if encoder is None:
+        return eager
+    fast = with_compiled(eager, encoder)
+    try:
+        if compiled_verdict(fast, eager, verdicts):
+            return fast
+        logger.warning("The image encoder is eager: the compiled one gives other masks.")
+    except Exception as error:
+        # whatever the code of a file does when it is run
+        logger.warning("The image encoder is eager: the compiled one failed: %s", error)
+    return eager
 
 
 def _try_out(model: SegmentationModel) -> None:
