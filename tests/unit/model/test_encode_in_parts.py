@@ -17,7 +17,9 @@ PICTURES = [draw_scene(seed, size=(96, 80)).image for seed in (1, 2)]
 def nano(dtype: DtypeName, lean: bool) -> SegmentationModel:
     network = load_model(REPOSITORY / "checkpoints/nano/nano.pt", "cpu", "float32").network
     model = SegmentationModel(network, "nano.yaml", torch.device("cpu"), dtype)
-    model.lean = model.lean if lean else None
+    if not lean:  # as on a GPU
+        model.lean = None
+        model._encoder = model._choose_encoder()
     return model
 
 
