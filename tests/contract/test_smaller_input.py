@@ -59,7 +59,8 @@ def test_a_size_that_the_model_does_not_take_is_told_to_who_clicks(
             lambda: (o := app.post("get_serve_options").json())["state"] == "failed" and o
         )
         assert "128, 192 or 256" in options["error"]
-        body = platform.envelope({"positive": [], "image_id": platform.images["scene0"]})
+        middle = {"positive": [{"x": 160, "y": 120}], "negative": []}
+        body = platform.envelope({**middle, "image_id": platform.images["scene0"]})
         refused = app.post("smart_segmentation", body)
         assert refused.status_code == 503
         assert "128, 192 or 256" in refused.json()["error"]
