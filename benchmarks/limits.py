@@ -77,7 +77,7 @@ def parts(bench: Bench, name: str, model: SegmentationModel, rate: float, repeat
     box = torch.tensor(prompts.box, device=model.device)
 
     def attend() -> object:
-        tracker._begun = None  # what the objects of a frame share belongs to one object here
+        tracker._side = None  # what the objects of a frame share belongs to one object here
         return tracker.attend(index, frame)
 
     cases: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {

@@ -222,7 +222,7 @@ class LeanDecoder(MaskDecoder):  # type: ignore[misc]
 
     def image_side(self, features: Tensor, fine: Tensor, middle: Tensor) -> ImageSide:
         """Do what all prompts of an image share."""
-        cells = _by_cell(features) + self._no_mask
+        cells = self.unmasked_cells(features)
         asks, answers = (across.module for across in self._layers[0])
         placed = (cells + self._places)[0]
         heads, scale = asks.num_heads, self._layers[0][1].scale
@@ -236,6 +236,11 @@ class LeanDecoder(MaskDecoder):  # type: ignore[misc]
             split(answers.q_proj(placed) * scale),
         )
         return ImageSide(cells, first, self.fine_maps(fine, middle))
+
+    def unmasked_cells(self, features: Tensor) -> Tensor:
+        """Return B x N x C of features, B x C x h x w, with the embedding: there is no mask."""
+        cells: Tensor = _by_cell(features) + self._no_mask
+        return cells
 
     def masked_cells(self, features: Tensor, dense: Tensor) -> Tensor:
         """Return B x N x C of an image's features and B mask prompts, B x C x h x w."""
@@ -316,6 +321,10 @@ class LeanDecoder(MaskDecoder):  # type: ignore[misc]
 
         The tokens are those of the outputs from `first` on.
         """
+        return self.draw(cells, self.mask_weights(tokens, first), maps)
+
+    def draw(self, cells: Tensor, weights: Tensor, maps: FineMaps) -> Tensor:
+        """Make logits, B x M x 4h x 4w, of B x N x C cells and B x M x C/8 of `mask_weights`."""
         _, _, activate, _, activate_more = self.output_upscaling
         batch, count, _ = cells.shape
         norm = self._norm
@@ -323,7 +332,7 @@ class LeanDecoder(MaskDecoder):  # type: ignore[misc]
         grown = activate(F.layer_norm(grown, norm.weight.shape, norm.weight, norm.bias, norm.eps))
         grown = activate_more((grown @ self._enlarge_more).add_(maps.fine))
         grown = grown.view(batch, 16 * count, -1)
-        logits = torch.bmm(self.mask_weights(tokens, first), grown.transpose(1, 2))
+        logits = torch.bmm(weights, grown.transpose(1, 2))
         side = round(count**0.5)
         rows = logits.view(batch, -1, side, side, 2, 2, 2, 2).permute(0, 1, 2, 4, 6, 3, 5, 7)
         return rows.reshape(batch, -1, 4 * side, 4 * side)

@@ -1,22 +1,23 @@
 """Memory attention with less work, for processors: the same weights, the same function.
 
 - The first layer's look at the frame itself comes before any memory: it is the same for all
-  objects of a frame, and done once.
-- Memories have M numbers where queries and keys have C, four times as many: where attention is
-  long, memories are mixed as they are, and the mixture is projected, in place of each of them.
+  objects of a frame, and done once. So are the queries that follow it.
+- Memories have M numbers where queries and keys have C, two or four times as many: memories are
+  mixed as they are, and the mixture is projected, in place of each of them.
+- Keys and queries are turned (RoPE) where they lie, all memories by one table.
+- The long steps take one object after the other: what one of them leaves is still in the cache when
+  the next one begins, and no page of memory is new.
 """
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from sam2.modeling.memory_attention import MemoryAttentionLayer
-from sam2.modeling.position_encoding import apply_rotary_enc
 from sam2.modeling.sam.transformer import RoPEAttention
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
-LONG = 1024
-"""Cells of a frame from which the mixture is projected; below, torch's own attention is as fast."""
 QUERIES_AT_ONCE = 256
 
 
@@ -26,6 +27,7 @@ class LeanMemoryAttention:
     def __init__(self, network: SAM2Base) -> None:
         """Share the weights of `network`, whose memory attention `suits`."""
         self._attention = network.memory_attention
+        self._turns: dict[int, Tensor] = {}
 
     @staticmethod
     def suits(network: SAM2Base) -> bool:
@@ -63,43 +65,61 @@ class LeanMemoryAttention:
         Returns:
             N x B x C.
         """
-        memory, places = memory.transpose(0, 1), places.transpose(0, 1)
-        cells = begun.expand(len(memory), -1, -1)
+        memory = memory.transpose(0, 1).contiguous()
+        placed = memory + places.transpose(0, 1)
+        cells = begun
         for at, layer in enumerate(self._attention.layers):
             if at > 0:
                 cells = layer._forward_sa(cells, position.transpose(0, 1))
-            if cells.shape[1] < LONG:
-                cells = layer._forward_ca(cells, memory, None, places, pointer_tokens)
-            else:
-                cells = cells + _look_back(layer, cells, memory, places, pointer_tokens)
-            hidden = layer.activation(layer.linear1(layer.norm3(cells)))
-            cells = cells + layer.linear2(hidden)
+            cells = cells + self._look_back(layer, cells, memory, placed, pointer_tokens)
+            for each in cells:
+                hidden = layer.linear1(layer.norm3(each))
+                each.add_(layer.linear2(_activate(layer, hidden)))
         fused: Tensor = self._attention.norm(cells)
         return fused.transpose(0, 1)
 
+    def _look_back(
+        self,
+        layer: MemoryAttentionLayer,
+        cells: Tensor,
+        memory: Tensor,
+        placed: Tensor,
+        pointer_tokens: int,
+    ) -> Tensor:
+        """Let cells, B x N x C or 1 x N x C, look at memories, B x L x M.
 
-def _look_back(
-    layer: MemoryAttentionLayer, cells: Tensor, memory: Tensor, places: Tensor, pointer_tokens: int
-) -> Tensor:
-    """Let cells, B x N x C, look at memories, B x L x M."""
-    attention = layer.cross_attn_image
-    queries = attention.q_proj(layer.norm2(cells))[:, None]
-    keys = attention.k_proj(memory + places)[:, None]
-    side = round(queries.shape[2] ** 0.5)
-    if attention.freqs_cis.shape[0] != queries.shape[2]:
-        attention.freqs_cis = attention.compute_cis(end_x=side, end_y=side)
-    placed = keys.shape[2] - pointer_tokens
-    queries, keys[:, :, :placed] = apply_rotary_enc(
-        queries, keys[:, :, :placed], freqs_cis=attention.freqs_cis, repeat_freqs_k=True
-    )
-    queries = queries[:, 0] * keys.shape[3] ** -0.5
-    turned = keys[:, 0].transpose(1, 2)
-    mixed = torch.cat(
-        [
-            torch.bmm(torch.bmm(part, turned).softmax(-1), memory)
-            for part in queries.split(QUERIES_AT_ONCE, dim=1)
-        ],
-        dim=1,
-    )
-    found: Tensor = attention.out_proj(attention.v_proj(mixed))
-    return found
+        `placed` are the memories with their places.
+        """
+        attention = layer.cross_attn_image
+        queries = attention.q_proj(layer.norm2(cells))
+        turn = self._turn(attention, queries.shape[1])
+        _turn(queries, turn)
+        queries = queries.mul_(queries.shape[2] ** -0.5).expand(len(memory), -1, -1)
+        mixed = cells.new_empty(*queries.shape[:2], memory.shape[2])
+        for each, of_each in enumerate(memory):
+            keys = attention.k_proj(placed[each])
+            _turn(keys[None, : len(keys) - pointer_tokens], turn)
+            for start in range(0, queries.shape[1], QUERIES_AT_ONCE):
+                which = slice(start, start + QUERIES_AT_ONCE)
+                weights = (queries[each, which] @ keys.T).softmax(-1)
+                torch.mm(weights, of_each, out=mixed[each, which])
+        found: Tensor = attention.out_proj(attention.v_proj(mixed))
+        return found
+
+    def _turn(self, attention: RoPEAttention, count: int) -> Tensor:
+        """Return what the numbers of `count` cells, in pairs, are turned by: N x C/2 complex."""
+        if count not in self._turns:
+            side = round(count**0.5)
+            self._turns[count] = attention.compute_cis(end_x=side, end_y=side)
+        return self._turns[count]
+
+
+def _activate(layer: MemoryAttentionLayer, hidden: Tensor) -> Tensor:
+    activated: Tensor = hidden.relu_() if layer.activation is F.relu else layer.activation(hidden)
+    return activated
+
+
+def _turn(numbers: Tensor, turn: Tensor) -> None:
+    """Turn B x (k N) x C where they lie, N x C/2 for N."""
+    pairs = numbers.unflatten(2, (-1, 2)).unflatten(1, (-1, len(turn)))
+    torch.view_as_complex(pairs).mul_(turn)

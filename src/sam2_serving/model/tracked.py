@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from sam2_serving.model.enlarging import enlarge_mask
 from sam2_serving.model.frames import EncodedFrame
+from sam2_serving.model.heads import Heads
 from sam2_serving.model.memory import ObjectMemory
 
 
@@ -36,25 +37,6 @@ class TrackedMask:
         logits = F.interpolate(self.logits[None], image_size, mode="bilinear", align_corners=False)
         mask: npt.NDArray[np.bool_] = (logits[0, 0] > 0).cpu().numpy()
         return mask
-
-
-@dataclass(frozen=True)
-class Heads:
-    """What the mask decoder gives for B objects.
-
-    Attributes:
-        low: B x 1 x S/4 x S/4 logits.
-        high: B x 1 x S x S logits.
-        pointers: B x C.
-        scores: B x 1 object scores.
-        ious: B x M predicted IoU, of each mask that was decoded.
-    """
-
-    low: torch.Tensor
-    high: torch.Tensor
-    pointers: torch.Tensor
-    scores: torch.Tensor
-    ious: torch.Tensor
 
 
 @dataclass(frozen=True)

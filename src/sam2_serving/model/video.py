@@ -15,11 +15,13 @@ import torch
 import torch.nn.functional as F
 
 from sam2_serving.model.frames import EncodedFrame, PreparedFrame, prepare_frame
+from sam2_serving.model.heads import Heads
 from sam2_serving.model.image import SegmentationModel
+from sam2_serving.model.lean_network import FrameSide, LeanParts
 from sam2_serving.model.memory import FrameMemory, MemoryLayout, ObjectMemory, Reach, Recall
 from sam2_serving.model.parts import Parts, finish, within
 from sam2_serving.model.prompts import Prompts
-from sam2_serving.model.tracked import Attended, Found, Group, Heads, TrackedMask, tracked_masks
+from sam2_serving.model.tracked import Attended, Found, Group, TrackedMask, tracked_masks
 
 
 class VideoTracker:
@@ -56,7 +58,7 @@ class VideoTracker:
         # autocast is upstream's: its attention has the formats of the processor
         self._lean = model.lean if model.dtype == "float32" else None
         self._network = model.network if self._lean is None else self._lean.network
-        self._begun: tuple[EncodedFrame, torch.Tensor] | None = None
+        self._side: tuple[EncodedFrame, FrameSide] | None = None
         self._reach = Reach.of(model.network, num_frames, reverse, max_cond_frames)
         self._layout = MemoryLayout(model.network, self._reach)
         self._objects: dict[Hashable, ObjectMemory] = {}
@@ -240,7 +242,11 @@ class VideoTracker:
         masks: dict[Hashable, TrackedMask] = {}
         with self._model.arithmetic():
             for group, features in zip(attended.groups, attended.features, strict=True):
-                heads.append(self._decode(frame, features, None, multimask_clicks=0))
+                if self._lean is not None:
+                    maps = self._side_of(frame, self._lean).fine_maps
+                    heads.append(self._lean.heads.find(features, maps))
+                else:
+                    heads.append(self._decode(frame, features, None, multimask_clicks=0))
                 masks |= zip(group.names, tracked_masks(heads[-1]), strict=True)
         return Found(attended.index, frame, masks, attended.groups, tuple(heads))
 
@@ -266,11 +272,10 @@ class VideoTracker:
         batch = len(recalls)
         memory, places, pointer_tokens = self._layout.lay_out(recalls)
         if self._lean is not None:
-            attention = self._lean.memory_attention
-            if self._begun is None or self._begun[0] is not frame:
-                self._begun = frame, attention.start(frame.maps[-1], frame.position)
-            begun = self._begun[1]
-            fused = attention.attend(begun, frame.position, memory, places, pointer_tokens)
+            begun = self._side_of(frame, self._lean).attention
+            fused = self._lean.memory_attention.attend(
+                begun, frame.position, memory, places, pointer_tokens
+            )
             return _as_map(fused, frame.sizes[-1])
         fused = self._network.memory_attention(
             curr=[frame.maps[-1].expand(-1, batch, -1)],
@@ -280,6 +285,14 @@ class VideoTracker:
             num_obj_ptr_tokens=pointer_tokens,
         )
         return _as_map(fused, frame.sizes[-1])
+
+    def _side_of(self, frame: EncodedFrame, lean: LeanParts) -> FrameSide:
+        """Return what the objects of a frame share, made once."""
+        if self._side is None or self._side[0] is not frame:
+            fine, middle = self._fine_maps(frame, 1)
+            side = lean.frame_side(frame.maps[-1], frame.position, fine, middle)
+            self._side = frame, side
+        return self._side[1]
 
     def _clicked(self, frame: EncodedFrame, prompts: Prompts) -> Heads:
         """Decode box and clicks on a frame without any memory."""
@@ -337,14 +350,20 @@ class VideoTracker:
             from_prompts: whether a person made the masks.
         """
         batch = masks.shape[0]
-        features, _ = self._network._encode_new_memory(
-            current_vision_feats=[m.expand(-1, batch, -1) for m in frame.maps],
-            feat_sizes=frame.sizes,
-            pred_masks_high_res=masks,
-            object_score_logits=heads.scores,
-            is_mask_from_pts=from_prompts,
-        )
-        tokens = features.to(torch.bfloat16).flatten(2).transpose(1, 2)
+        if self._lean is not None and batch > 1:
+            tokens = self._lean.memory_encoder.encode(
+                frame.maps[-1], masks, heads.scores, from_prompts
+            )
+        else:
+            features, _ = self._network._encode_new_memory(
+                current_vision_feats=[m.expand(-1, batch, -1) for m in frame.maps],
+                feat_sizes=frame.sizes,
+                pred_masks_high_res=masks,
+                object_score_logits=heads.scores,
+                is_mask_from_pts=from_prompts,
+            )
+            tokens = features.flatten(2).transpose(1, 2)
+        tokens = tokens.to(torch.bfloat16)
         # copies: an object that is kept must not keep the others of its batch
         return [
             FrameMemory(
