@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 
 from sam2_serving.workspace.tables import SCHEMA_VERSION, Table
 
@@ -22,6 +22,12 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         "CREATE INDEX figures_of_place ON figures (entity_id, place)",
     ),
     4: (),
+    5: (
+        "ALTER TABLE object_classes ADD COLUMN position INTEGER",
+        "ALTER TABLE figures ADD COLUMN layer INTEGER",
+        "ALTER TABLE changes ADD COLUMN fields JSON NOT NULL DEFAULT '{}'",
+        "ALTER TABLE changes ADD COLUMN things JSON NOT NULL DEFAULT '{}'",
+    ),
 }
 """What brings the tables of a version up to the next; new tables are made without it."""
 
@@ -56,8 +62,11 @@ def _bring_up(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
     # Asked again: another process may have done it while this one waited.
     found = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+    had = set(inspect(connection).get_table_names())
     Table.metadata.create_all(connection)
     for version in range(max(found, 1), SCHEMA_VERSION) if found else ():
         for statement in MIGRATIONS[version]:
-            connection.exec_driver_sql(statement)
+            # A table that an earlier version did not have was made with all its columns.
+            if not statement.startswith("ALTER TABLE") or statement.split()[2] in had:
+                connection.exec_driver_sql(statement)
     connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA_VERSION}")

@@ -132,9 +132,10 @@ class Store:
     # Classes ----------------------------------------------------------------------------------
 
     def classes(self) -> list[ObjectClass]:
-        """Return the classes in the order of their ids."""
+        """Return the classes in the order that people gave them; new ones are last."""
+        order = (func.coalesce(ObjectClass.position, ObjectClass.id), ObjectClass.id)
         with self.reading() as session:
-            return list(session.scalars(select(ObjectClass).order_by(ObjectClass.id)))
+            return list(session.scalars(select(ObjectClass).order_by(*order)))
 
     def add_class(self, title: str, shape: str, color: str) -> ObjectClass | None:
         """Add a class; None when the title is taken."""
@@ -189,8 +190,9 @@ class Store:
         return figure
 
     def figures(self, entity_ids: Sequence[int], place: str | None = None) -> list[Figure]:
-        """Return the figures of some media, or of one place on them, in the order of their ids."""
-        query = select(Figure).where(Figure.entity_id.in_(entity_ids)).order_by(Figure.id)
+        """Return the figures of some media, or of one place on them; what is on top comes last."""
+        order = (func.coalesce(Figure.layer, Figure.id), Figure.id)
+        query = select(Figure).where(Figure.entity_id.in_(entity_ids)).order_by(*order)
         if place is not None:
             query = query.where(Figure.place == place)
         with self.reading() as session:

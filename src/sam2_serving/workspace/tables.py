@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Kept in SQLite's `user_version`; raise it with a migration in `database.MIGRATIONS`."""
 
 
@@ -99,6 +99,8 @@ class ObjectClass(Table):
     hotkey: Mapped[str] = mapped_column(default="")
     description: Mapped[str] = mapped_column(default="")
     geometry_config: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    position: Mapped[int | None] = mapped_column(default=None)
+    """Where it stands among the classes; None: where its id does."""
 
 
 class TagMeta(Table):
@@ -166,11 +168,13 @@ class Figure(Table):
     nn_updated: Mapped[bool] = mapped_column(default=False)
     track_id: Mapped[str | None] = mapped_column(default=None)
     """The run of tracking that made it."""
+    layer: Mapped[int | None] = mapped_column(default=None)
+    """What has a higher one is drawn over it; None: its id."""
     created_by: Mapped[str]
 
 
 class Change(Table):
-    """Something that was done to figures on the page in one step, and can be undone in one."""
+    """Something that was done on the page in one step, and can be undone in one."""
 
     __tablename__ = "changes"
 
@@ -188,6 +192,11 @@ class Change(Table):
     """Rows of these figures on the other side: before it while it is done, else after it."""
     classes: Mapped[dict[str, Any]]
     """Class on the other side, of each `figure:7` and `object:3` that got another."""
+    fields: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """Other fields on the other side, by `figure:7` or `class:2`."""
+    things: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """Of the classes and objects (`class`, `object`) that came or went: their `ids`, and their
+    rows on the other side (`others`)."""
 
 
 class TeamFile(Table):

@@ -7,7 +7,9 @@ import pytest
 from workspace_http import Settings
 
 from sam2_serving.workspace import create_workspace
+from sam2_serving.workspace.changes import set_done
 from sam2_serving.workspace.database import MIGRATIONS, open_database
+from sam2_serving.workspace.store import Store
 from sam2_serving.workspace.tables import SCHEMA_VERSION
 
 VERSION_1 = Path(__file__).with_name("version_1.sql")
@@ -63,3 +65,21 @@ def test_a_newer_database_is_refused(tmp_path: Path) -> None:
     database.close()
     with pytest.raises(RuntimeError, match="newer version"):
         open_database(file)
+
+
+def test_changes_of_the_version_before_can_still_be_undone(tmp_path: Path) -> None:
+    file = tmp_path / "x.sqlite"
+    open_database(file).dispose()
+    with sqlite3.connect(file) as database:
+        database.execute("ALTER TABLE changes DROP COLUMN fields")
+        database.execute("ALTER TABLE changes DROP COLUMN things")
+        database.execute("ALTER TABLE figures DROP COLUMN layer")
+        database.execute("ALTER TABLE object_classes DROP COLUMN position")
+        empty = ("2026-01-01", "2026-01-01", "k", True, "[]", "[]", "[]", "[]", "{}")
+        database.execute(f"INSERT INTO changes VALUES (1, {', '.join('?' * len(empty))})", empty)
+        database.execute("PRAGMA user_version=5")
+    database.close()
+    store = Store(open_database(file), "x")
+    change = set_done(store, "k", False)
+    assert change is not None and change.done is False
+    store.close()

@@ -41,7 +41,7 @@ def object_classes_list(body: ObjectClassesList, here: Here) -> dict[str, Any]:
             "createdAt": one.created_at,
             "updatedAt": one.updated_at,
         }
-        for one in here.store.classes()
+        for one in sorted(here.store.classes(), key=lambda one: one.id)
     ]
     page, numbers = select_page(rows, body, dict.__getitem__, {"id", "name"})
     return {**numbers, "entities": page}

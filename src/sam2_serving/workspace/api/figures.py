@@ -289,7 +289,7 @@ def figure_json(
         "meta": figure.meta,
         "tags": figure.tags,
         "area": str(int(figure.area)),
-        "priority": figure.id,
+        "priority": figure.id if figure.layer is None else figure.layer,
         "customData": {},
         "description": figure.description,
         "nnCreated": figure.nn_created,
