@@ -75,11 +75,14 @@ def test_changes_of_the_version_before_can_still_be_undone(tmp_path: Path) -> No
         database.execute("ALTER TABLE changes DROP COLUMN things")
         database.execute("ALTER TABLE figures DROP COLUMN layer")
         database.execute("ALTER TABLE object_classes DROP COLUMN position")
-        empty = ("2026-01-01", "2026-01-01", "k", True, "[]", "[]", "[]", "[]", "{}")
-        database.execute(f"INSERT INTO changes VALUES (1, {', '.join('?' * len(empty))})", empty)
+        database.execute(
+            "INSERT INTO changes (created_at, updated_at, key, done, entity_ids, figure_ids, added,"
+            " others, classes) VALUES ('', '', 'k', 1, '[]', '[]', '[]', '[]', '{}')"
+        )
         database.execute("PRAGMA user_version=5")
     database.close()
     store = Store(open_database(file), "x")
     change = set_done(store, "k", False)
-    assert change is not None and change.done is False
+    assert change is not None
+    assert change.done is False
     store.close()
