@@ -49,6 +49,12 @@ class TooLarge(Refusal):
     status = 413
 
 
+class TooMany(Refusal):
+    """More of this is under way than may be."""
+
+    status = 429
+
+
 def answer_error(status: int, sentence: str, **more: object) -> JSONResponse:
     """Shape an error as the platform's clients read it."""
     content = {"error": sentence, "message": sentence, "success": False, **more}

@@ -14,6 +14,7 @@ from sam2_serving.videos import FrameReader
 from sam2_serving.workspace.answers import BadRequest, Forbidden, NotFound
 from sam2_serving.workspace.counter import RequestCounts
 from sam2_serving.workspace.crops import DecodedImages
+from sam2_serving.workspace.exporting.jobs import Exports
 from sam2_serving.workspace.faults import Faults
 from sam2_serving.workspace.files import TeamFiles
 from sam2_serving.workspace.media import MediaFolder
@@ -59,6 +60,7 @@ class Workspace:
     counts: RequestCounts
     tracks: Tracks
     faults: Faults
+    exports: Exports
     client: httpx.AsyncClient
     """Calls the app."""
 

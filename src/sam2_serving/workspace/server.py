@@ -19,6 +19,7 @@ from sam2_serving.workspace import (
     browser,
     browser_batch,
     browser_changes,
+    browser_export,
     browser_faults,
     browser_figures,
     browser_media,
@@ -48,6 +49,7 @@ from sam2_serving.workspace.context import Here, Workspace
 from sam2_serving.workspace.counter import API_PREFIX, RequestCounter, RequestCounts
 from sam2_serving.workspace.crops import DecodedImages
 from sam2_serving.workspace.database import open_database
+from sam2_serving.workspace.exporting.jobs import Exports
 from sam2_serving.workspace.faults import FaultInjector, Faults
 from sam2_serving.workspace.files import TeamFiles
 from sam2_serving.workspace.guard import Guard
@@ -92,6 +94,7 @@ _OF_THE_PAGE = (
     browser_changes,
     browser_batch,
     browser_tracks,
+    browser_export,
     browser_faults,
 )
 
@@ -114,6 +117,7 @@ def create_workspace(settings: WorkspaceSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
+        workspace.exports.close()
         await workspace.client.aclose()
         workspace.frames.close()
         workspace.store.close()
@@ -176,6 +180,7 @@ def _open(settings: WorkspaceSettings) -> Workspace:
         counts=counts,
         tracks=Tracks(),
         faults=Faults(),
+        exports=Exports(settings.data_dir / "exports" / settings.database_path.stem),
         # Proxies of the environment are for the outside; the app is a neighbour.
         client=httpx.AsyncClient(trust_env=False, headers={"accept-encoding": "identity"}),
     )

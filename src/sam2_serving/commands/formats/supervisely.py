@@ -18,16 +18,9 @@ from typing import Any, Literal
 from sam2_serving.commands.results import Category, SegmentedImage, SegmentedObject
 from sam2_serving.commands.run_folder import RunFolder
 from sam2_serving.masks import decode_rle, encode_bitmap, find_polygons
+from sam2_serving.project_folders import dataset_folder
 
 Geometry = Literal["bitmap", "polygon"]
-
-ROOT_DATASET = "ds0"
-"""Data set of the images that lie in no folder."""
-RESERVED = {
-    ROOT_DATASET,
-    "ann", "blob", "datasets", "img", "img_info", "meta", "pointcloud", "project", "seg", "video",
-}  # fmt: skip
-"""Names that mean something else in a project."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +81,7 @@ class SuperviselyProject:
         return self.run.out
 
     def _dataset(self, folder: PurePosixPath) -> Path:
-        names = [_dataset_name(part) for part in folder.parts] or [ROOT_DATASET]
-        return self.run.out / "/datasets/".join(names)
+        return self.run.out / dataset_folder(folder)
 
     def _annotation(self, image: SegmentedImage) -> dict[str, Any]:
         height, width = image.size
@@ -130,11 +122,6 @@ def _object(one: SegmentedObject, geometry: dict[str, Any]) -> dict[str, Any]:
         "nnUpdated": True,
         **geometry,
     }
-
-
-def _dataset_name(folder: str) -> str:
-    """Return the folder's name, with a stroke behind it where it would mean something else."""
-    return f"{folder}_" if folder.rstrip("_") in RESERVED else folder
 
 
 def _color(title: str) -> str:

@@ -1,0 +1,1 @@
+"""Exports of figures as a zip: COCO, the platform's project format, pictures of masks."""
