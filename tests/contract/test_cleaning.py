@@ -6,7 +6,6 @@ answers without the settings.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from live import Platform, RunningApp
-from pictures import CLIP, CLIP_OBJECTS
+from pictures import CLIP, CLIP_OBJECTS, boxes_all_over
 from timeline import geometry_of
 from timeline import mask_of as tracked_mask
 
@@ -30,14 +29,6 @@ CLEANUPS = {
     "largest": Cleanup(largest_only=True),
     "all": Cleanup(60, 60, keep_clicked=True, largest_only=True),
 }
-
-
-def boxes() -> Iterator[Box]:
-    """Boxes all over a scene, few of which fit an object: the largest first."""
-    for width, height in ((320, 240), (240, 180), (160, 120), (80, 60)):
-        for top in range(0, SIZE[0] - height + 1, 40):
-            for left in range(0, SIZE[1] - width + 1, 40):
-                yield Box(left, top, left + width, top + height)
 
 
 def crop_of(box: Box) -> list[dict[str, int]]:
@@ -80,7 +71,7 @@ class Tools:
     def box(self) -> Box:
         """The first box whose mask has islands, large and small, and a hole: the weights decide."""
         wanted = [one for name, one in CLEANUPS.items() if name != "clicked"]
-        for box in boxes():
+        for box in boxes_all_over(SIZE):
             mask = self.smart_tool({}, crop_of(box))
             if all(np.any(one.apply(mask) != mask) for one in wanted):
                 return box
@@ -156,7 +147,7 @@ def test_of_a_box(tools: Tools, tool: str, cleanup: str) -> None:
 
 
 def test_the_smart_tool_keeps_what_is_clicked(tools: Tools) -> None:
-    for box in boxes():
+    for box in boxes_all_over(SIZE):
         crop = crop_of(box)
         first = tools.smart_tool({}, crop)
         x, y = deepest(first)
