@@ -35,6 +35,8 @@ def pointed_nano() -> SegmentationModel:
     with torch.no_grad():
         for parameter in network.obj_ptr_proj.layers[-1].parameters():
             parameter.mul_(60)
+        # such pointers may confuse the tracker, but objects must stay: else no mask could differ
+        network.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.add_(100)
     return SegmentationModel(network, "nano.yaml", torch.device("cpu"))
 
 
