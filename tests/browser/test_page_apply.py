@@ -13,6 +13,12 @@ from targets import Target
 
 APPLY = "**/inference_image_id"
 CHANGES = "**/workspace/api/changes"
+DEFAULTS = {
+    "Points a side": "32",
+    "Least predicted IoU": "0.8",
+    "Least stability": "0.95",
+    "Least area, px": "100",
+}
 
 
 @pytest.fixture
@@ -24,6 +30,7 @@ def panel(served: Demo, page: Page, labeler: Labeler) -> Locator:
     shown.get_by_label("Points a side").fill("12")
     shown.get_by_label("Least predicted IoU").fill("0.7")
     shown.get_by_label("Least stability").fill("0.8")
+    shown.get_by_label("Least area, px").fill("0")
     return shown
 
 
@@ -129,6 +136,8 @@ def test_nothing_found_a_refusal_and_a_lost_model_are_said(
     page.wait_for_timeout(200)
     assert not [url for url in asked if "inference" in url]
     panel.get_by_role("button", name="Defaults").click()
+    for label, value in DEFAULTS.items():
+        expect(panel.get_by_label(label)).to_have_value(value)
     panel.get_by_label("Points a side").fill("12")
     served.stop_model()
     panel.get_by_role("button", name="Apply to the picture").click()

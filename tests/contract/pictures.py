@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import supervisely as sly
 from live import OWNER_TOKEN
 from PIL import Image
 
+from sam2_serving.masks import Box
 from sam2_serving.scenes import Clip, draw_clip
 
 AIR, BONE = -1000, 3000
@@ -33,6 +34,19 @@ def _lasting(seed: int) -> tuple[Clip, list[int]]:
 CLIP, CLIP_OBJECTS = next(
     (clip, objects) for clip, objects in map(_lasting, range(100)) if len(objects) >= 3
 )
+
+
+def boxes_all_over(size: tuple[int, int]) -> Iterator[Box]:
+    """Boxes that hardly fit an object of a picture (height, width), the largest first.
+
+    A trained network answers some of them with scraps: which, only the weights know.
+    """
+    height, width = size
+    for share in (4, 3, 2, 1):
+        rows, columns = height * share // 4, width * share // 4
+        for top in range(0, height - rows + 1, 40):
+            for left in range(0, width - columns + 1, 40):
+                yield Box(left, top, left + columns, top + rows)
 
 
 def write_film(file: Path, frames: Sequence[np.ndarray]) -> None:

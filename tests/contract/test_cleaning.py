@@ -6,13 +6,14 @@ answers without the settings.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from live import Platform, RunningApp
-from pictures import CLIP, CLIP_OBJECTS
+from pictures import CLIP, CLIP_OBJECTS, boxes_all_over
 from timeline import geometry_of
 from timeline import mask_of as tracked_mask
 
@@ -20,7 +21,7 @@ from sam2_serving.masks import Box, decode_bitmap, find_polygons
 from sam2_serving.masks.cleanup import Cleanup
 
 SIZE = (240, 320)
-WHOLE = [{"x": 0, "y": 0}, {"x": 319, "y": 239}]
+WHOLE = Box(0, 0, 320, 240)
 CLEANUPS = {
     "holes": Cleanup(hole_area=2**31 - 1),
     "islands": Cleanup(island_area=200),
@@ -28,6 +29,18 @@ CLEANUPS = {
     "largest": Cleanup(largest_only=True),
     "all": Cleanup(60, 60, keep_clicked=True, largest_only=True),
 }
+
+
+def crop_of(box: Box) -> list[dict[str, int]]:
+    x0, y0, x1, y1 = map(int, box)
+    return [{"x": x0, "y": y0}, {"x": x1 - 1, "y": y1 - 1}]
+
+
+def deepest(mask: np.ndarray) -> tuple[int, int]:
+    """The pixel (x, y) that is farthest from the mask's edge."""
+    depth = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
+    y, x = np.unravel_index(depth.argmax(), SIZE)
+    return int(x), int(y)
 
 
 def told(cleanup: Cleanup) -> dict[str, Any]:
@@ -48,11 +61,31 @@ def drawn(bitmap: str, origin: tuple[int, int]) -> np.ndarray:
 
 
 class Tools:
-    """The ways to ask about the whole of a scene, as a box: a mask of many parts with holes."""
+    """The ways to ask about a box of a scene, by default one whose mask needs every cleanup."""
 
     def __init__(self, app: RunningApp, platform: Platform) -> None:
         self.app, self.platform = app, platform
         self.image = platform.images["scene0"]
+
+    @cached_property
+    def box(self) -> Box:
+        """The first box whose mask has islands, large and small, and a hole: the weights decide."""
+        wanted = [one for name, one in CLEANUPS.items() if name != "clicked"]
+        for box in boxes_all_over(SIZE):
+            mask = self.smart_tool({}, crop_of(box))
+            if all(np.any(one.apply(mask) != mask) for one in wanted):
+                return box
+        raise AssertionError("no box of the scene gives a mask that needs every cleanup")
+
+    @property
+    def crop(self) -> list[dict[str, int]]:
+        return crop_of(self.box)
+
+    @property
+    def sides(self) -> list[int]:
+        """The box as `/inference...` takes it: top, left, bottom, right, inclusive."""
+        first, last = self.crop
+        return [first["y"], first["x"], last["y"], last["x"]]
 
     def context(self, crop: Any, clicks: Any = ()) -> dict[str, Any]:
         return {"image_id": self.image, "crop": crop, "positive": [*clicks], "negative": []}
@@ -62,17 +95,17 @@ class Tools:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    def smart_tool(self, settings: Any, crop: Any = WHOLE, clicks: Any = ()) -> np.ndarray:
+    def smart_tool(self, settings: Any, crop: Any, clicks: Any = ()) -> np.ndarray:
         found = self.post("smart_segmentation", self.context(crop, clicks), {"settings": settings})
         return drawn(found["bitmap"], (found["origin"]["x"], found["origin"]["y"]))
 
     def batch(self, settings: Any) -> np.ndarray:
         state = {"settings": settings}
-        (one,) = self.post("smart_segmentation_batch", {"states": [self.context(WHOLE)]}, state)
+        (one,) = self.post("smart_segmentation_batch", {"states": [self.context(self.crop)]}, state)
         return drawn(one["bitmap"], (one["origin"]["x"], one["origin"]["y"]))
 
     def batched(self, settings: Any) -> np.ndarray:
-        items = {"data_to_process": {"a": self.context(WHOLE)}}
+        items = {"data_to_process": {"a": self.context(self.crop)}}
         one = self.post("smart_segmentation_batched", items, {"settings": settings})["a"]
         return drawn(one["bitmap"], (one["origin"]["x"], one["origin"]["y"]))
 
@@ -82,10 +115,10 @@ class Tools:
         return drawn(one["bitmap"]["data"], one["bitmap"]["origin"])
 
     def bbox(self, settings: Any) -> np.ndarray:
-        return self._figure({**settings, "mode": "bbox", "bbox_coordinates": [0, 0, 239, 319]})
+        return self._figure({**settings, "mode": "bbox", "bbox_coordinates": self.sides})
 
     def boxes(self, settings: Any) -> np.ndarray:
-        state = {"image_id": self.image, "boxes": [[0, 0, 239, 319]], "settings": settings}
+        state = {"image_id": self.image, "boxes": [self.sides], "settings": settings}
         (one,) = self.post("inference_boxes", {}, state)["results"]
         (figure,) = one["geometries"]
         return drawn(figure["bitmap"]["data"], figure["bitmap"]["origin"])
@@ -99,7 +132,10 @@ def tools(app: RunningApp, platform: Platform) -> Tools:
 @pytest.mark.parametrize("cleanup", ["holes", "islands", "largest", "all"])
 @pytest.mark.parametrize("tool", ["smart_tool", "batch", "batched", "bbox", "boxes"])
 def test_of_a_box(tools: Tools, tool: str, cleanup: str) -> None:
-    ask = getattr(tools, tool)
+    def ask(settings: Any) -> np.ndarray:
+        more = [tools.crop] if tool == "smart_tool" else []
+        return getattr(tools, tool)(settings, *more)
+
     mask, wanted = ask({}), CLEANUPS[cleanup]
     parts = find_polygons(mask)
     assert len(parts) > 1, "the case needs an island"
@@ -111,14 +147,18 @@ def test_of_a_box(tools: Tools, tool: str, cleanup: str) -> None:
 
 
 def test_the_smart_tool_keeps_what_is_clicked(tools: Tools) -> None:
-    first = tools.smart_tool({})
-    deepest = cv2.distanceTransform(first.astype(np.uint8), cv2.DIST_L2, 5)
-    y, x = (int(one) for one in np.unravel_index(deepest.argmax(), SIZE))
-    clicks = [{"x": x, "y": y}]
-    mask = tools.smart_tool({}, clicks=clicks)
-    expected = Cleanup(keep_clicked=True).apply(mask, [(x, y)])
-    assert not np.array_equal(expected, mask), "the case needs parts that nobody clicked"
-    assert np.array_equal(tools.smart_tool({"keep_clicked": True}, clicks=clicks), expected)
+    for box in boxes_all_over(SIZE):
+        crop = crop_of(box)
+        first = tools.smart_tool({}, crop)
+        x, y = deepest(first)
+        clicks = [{"x": x, "y": y}]
+        mask = tools.smart_tool({}, crop, clicks)
+        expected = Cleanup(keep_clicked=True).apply(mask, [(x, y)])
+        if not np.array_equal(expected, mask):
+            break
+    else:
+        raise AssertionError("no mask has parts that nobody clicked")
+    assert np.array_equal(tools.smart_tool({"keep_clicked": True}, crop, clicks), expected)
 
 
 def test_the_smart_tool_counts_what_is_inside_the_crop(tools: Tools) -> None:
@@ -181,8 +221,12 @@ def test_nonsense_is_named(tools: Tools, settings: dict[str, Any]) -> None:
     clip = {"videoId": tools.platform.others["clip"], "frameIndex": 0, "frames": 1}
     figure = {"type": "bitmap", "data": geometry_of(CLIP.masks[0, CLIP_OBJECTS[0]], "bitmap")}
     for route, context, state in (
-        ("smart_segmentation", tools.context(WHOLE), {}),
-        ("smart_segmentation_batched", {"data_to_process": {"a": tools.context(WHOLE)}}, {}),
+        ("smart_segmentation", tools.context(crop_of(WHOLE)), {}),
+        (
+            "smart_segmentation_batched",
+            {"data_to_process": {"a": tools.context(crop_of(WHOLE))}},
+            {},
+        ),
         ("inference_image_id", {}, {"image_id": tools.image}),
         ("inference_boxes", {}, {"image_id": tools.image, "boxes": [[0, 0, 9, 9]]}),
         ("track-api", {**clip, "input_geometries": [figure]}, {}),

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import supervisely as sly
 from live import Platform, RunningApp
+from pictures import boxes_all_over
 
 SIZE = (240, 320)
-WHOLE = [0, 0, 239, 319]
 
 
 def box_of(platform: Platform, name: str = "scene0") -> list[int]:
@@ -38,6 +38,17 @@ def drawn(result: dict[str, Any]) -> np.ndarray:
     for geometry in result["geometries"]:
         kind[result["geometryType"]].from_json(geometry).draw(canvas, 1)
     return canvas.astype(bool)
+
+
+def ragged_box(app: RunningApp, platform: Platform, **exact: Any) -> list[int]:
+    """Return the first box whose mask has several parts and a hole: which, the weights decide."""
+    boxes = [[y0, x0, y1 - 1, x1 - 1] for x0, y0, x1, y1 in boxes_all_over(SIZE)]
+    boxes = [list(map(int, box)) for box in boxes]
+    for box, found in zip(boxes, ask(app, platform, boxes, **exact)["results"], strict=True):
+        parts = found["geometries"]
+        if len(parts) > 1 and any(part["points"]["interior"] for part in parts):
+            return box
+    raise AssertionError("no box has a mask of several parts with a hole")
 
 
 def test_each_box_has_the_mask_that_the_smart_tool_gives(
@@ -90,28 +101,25 @@ def test_a_bad_box_is_an_error_of_its_own(app: RunningApp, platform: Platform) -
 
 
 def test_polygons_rectangles_and_clean_up(app: RunningApp, platform: Platform) -> None:
-    # the whole picture as a box: a mask of many parts with holes
-    (mask,) = ask(app, platform, [WHOLE])["results"]
     exact = {"output_geometry": "polygon", "polygon_tolerance": 0}
-    (outlines,) = ask(app, platform, [WHOLE], **exact)["results"]
+    box = ragged_box(app, platform, **exact)
+    (mask,) = ask(app, platform, [box])["results"]
+    (outlines,) = ask(app, platform, [box], **exact)["results"]
     assert np.array_equal(drawn(outlines), drawn(mask))
     parts = outlines["geometries"]
-    assert len(parts) > 1, "the case needs a mask of several parts"
-    assert any(part["points"]["interior"] for part in parts), "the case needs a hole"
-    (largest,) = ask(app, platform, [WHOLE], **exact, largest_only=True)["results"]
-    assert largest["geometries"] == [parts[0]]
-    (full,) = ask(app, platform, [WHOLE], **exact, hole_area=2**31 - 1)["results"]
+    (largest,) = ask(app, platform, [box], **exact, largest_only=True)["results"]
+    pixels = [drawn({**outlines, "geometries": [part]}).sum() for part in parts]
+    assert largest["geometries"] == [parts[int(np.argmax(pixels))]]
+    (full,) = ask(app, platform, [box], **exact, hole_area=2**31 - 1)["results"]
     assert not any(part["points"]["interior"] for part in full["geometries"])
     assert drawn(full).sum() > drawn(mask).sum()
-    (rough,) = ask(app, platform, [WHOLE], output_geometry="polygon", polygon_tolerance=5)[
-        "results"
-    ]
+    (rough,) = ask(app, platform, [box], output_geometry="polygon", polygon_tolerance=5)["results"]
     corners = [
         sum(len(part["points"]["exterior"]) for part in some["geometries"])
         for some in (outlines, rough)
     ]
     assert corners[1] < corners[0] / 2
-    (boxed,) = ask(app, platform, [WHOLE], output_geometry="rectangle")["results"]
+    (boxed,) = ask(app, platform, [box], output_geometry="rectangle")["results"]
     rows, columns = np.nonzero(drawn(mask))
     assert boxed["geometries"][0]["points"]["exterior"] == [
         [columns.min(), rows.min()], [columns.max(), rows.max()],

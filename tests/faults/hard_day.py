@@ -33,7 +33,8 @@ Cell = tuple[int, int]
 
 @cache
 def draw_long_clip() -> Clip:
-    return draw_clip(3, frames=FRAMES, size=SIZE)
+    """A clip whose three largest objects show on every frame."""
+    return draw_clip(21, frames=FRAMES, size=SIZE)
 
 
 @cache

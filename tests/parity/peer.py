@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 
-from sam2_serving.model import ImageEmbedding, Prompts, SegmentationModel
+from sam2_serving.model import ImageEmbedding, Prediction, Prompts, SegmentationModel
 from sam2_serving.model.upstream import upstream_predictor
 
 
@@ -67,6 +67,11 @@ class Peer:
         )
         best = int(np.argmax(ious))
         return masks[best].astype(bool), logits[best : best + 1]
+
+
+def clamped(prediction: Prediction) -> np.ndarray:
+    """Upstream returns logits within +-32."""
+    return prediction.logits.clamp(-32, 32).numpy()
 
 
 def exact_logits(

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import torch
 from networks import loud_nano, nano, tiny_with_random_weights
-from peer import Peer, exact_logits, iou, moved, same
+from peer import Peer, clamped, exact_logits, iou, moved, same
 from skimage import data
 
 from sam2_serving.masks import Box
 from sam2_serving.model import (
     Point,
-    Prediction,
     Prompts,
     segment,
 )
@@ -51,11 +50,6 @@ def prompts_of(kind: str, rng: np.random.Generator, height: int, width: int) -> 
         "mask": Prompts(mask=mask),
         "mask and points": Prompts(points=several[:2], mask=mask),
     }[kind]
-
-
-def clamped(prediction: Prediction) -> np.ndarray:
-    """Upstream returns logits within +-32."""
-    return prediction.logits.clamp(-32, 32).numpy()
 
 
 MODELS = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from networks import nano
+from networks import nano, pointed_nano
 from video_peer import (
     TOGETHER,
     Clip,
@@ -50,6 +50,11 @@ def test_nano_on_a_drawn_clip(kind, count, reverse):
 @pytest.mark.parametrize(("kind", "reverse"), [("mask", False), ("box", True)], ids=str)
 def test_nano_on_a_photographed_clip(kind, reverse):
     check_kind(nano(), photographed_clip(FRAMES), kind, 2, reverse)
+
+
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "backward"])
+def test_a_nano_whose_pointers_matter(reverse):
+    check_kind(pointed_nano(), drawn_clip(FRAMES), "mask", 2, reverse)
 
 
 def test_eight_objects():

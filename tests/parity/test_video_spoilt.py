@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from networks import nano
+from networks import pointed_nano
 from video_peer import (
     EXACT_FRAMES,
     TOGETHER,
@@ -28,7 +28,7 @@ LAST = EXACT_FRAMES
 def run(request):
     """(model, clip, prompts of two objects, upstream's answer)."""
     tiny = request.param == "tiny"
-    model, clip = (loud_tiny(), photographed_clip(10)) if tiny else (nano(), drawn_clip(12))
+    model, clip = (loud_tiny(), photographed_clip(10)) if tiny else (pointed_nano(), drawn_clip(12))
     asked = {0: {n: prompts_for("mask", clip.masks[0, n]) for n in range(2)}}
     return model, clip, asked, clip.peer(model).track(asked, 0, LAST)
 

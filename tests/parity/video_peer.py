@@ -27,15 +27,17 @@ from sam2_serving.model import (
 from sam2_serving.model.frames import EncodedFrame
 from sam2_serving.scenes import draw_clip
 
-TOLERANCE = 1e-3
-"""Largest difference of a logit up to frame `EXACT_FRAMES`; then masks are compared."""
-TOGETHER = 1e-2
+TOLERANCE = 3e-4
+"""Largest difference of a logit, as a share of the map's loudest, up to frame `EXACT_FRAMES`.
+
+Later frames are compared by masks. Nearly all maps differ by 1e-6; now and then a number of what is
+remembered is rounded to the next bfloat16, and a trained network's logits of +-60 differ by 3e-3.
+"""
+TOGETHER = 1e-3
 """The same for objects that went through the network together, which upstream's never do.
 
-Sums of a batch are taken in another order, so that now and then a number of what is remembered is
-rounded to the next bfloat16: 5 of 324 logit maps differed by more than 1e-3, none by more than
-6e-3, and no mask. Upstream's own answers differ as much with another number of threads: 2 of 36
-by more than 1e-3.
+Sums of a batch are taken in another order, so such roundings are more frequent: 5 of 324 maps had
+one. Upstream's own answers differ as much with another number of threads: 2 of 36.
 """
 EXACT_FRAMES = 8
 SIZE = (256, 192)
@@ -262,9 +264,9 @@ def prompts_for(kind: str, mask: np.ndarray) -> Prompts:
 
 
 def worst(mine: Found, peers: Found, frames: Iterable[int]) -> float:
-    """Return the largest difference of a logit."""
+    """Return the largest difference of a logit, as a share of the loudest of its map."""
     return max(
-        float((mine[index][name] - peers[index][name]).abs().max())
+        float((mine[index][name] - peers[index][name]).abs().max() / peers[index][name].abs().max())
         for index in frames
         for name in peers[index]
     )

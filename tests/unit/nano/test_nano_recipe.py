@@ -142,12 +142,14 @@ def config_like_nano(folder, **changes):
     return path
 
 
+SHALLOW = {"stages": [1, 2, 3, 1], "global_att_blocks": [4, 5]}
 DEEPER = {"stages": [2, 3, 4, 1], "global_att_blocks": [6, 7, 8]}
 
 
 def test_a_deeper_network_begins_with_the_answers_of_the_shallower_one(tmp_path):
     torch.manual_seed(0)
-    shallow, deep = network.build(), network.build(config_like_nano(tmp_path, **DEEPER))
+    shallow = network.build(config_like_nano(tmp_path, **SHALLOW))
+    deep = network.build(config_like_nano(tmp_path, **DEEPER))
     torch.nn.init.normal_(shallow.image_encoder.trunk.pos_embed)
     network.adopt(deep, shallow.state_dict())
     images = normalised(np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3), np.uint8))
@@ -167,9 +169,10 @@ def test_other_widths_and_more_blocks_are_refused(tmp_path):
     wider = {**nano.state_dict(), "no_mem_embed": torch.zeros(1, 1, 144)}
     with pytest.raises(RuntimeError, match="size mismatch"):
         network.adopt(nano, wider)
+    shallow = network.build(config_like_nano(tmp_path, **SHALLOW))
     longer = network.build(config_like_nano(tmp_path, stages=[1, 2, 4, 1]))
     with pytest.raises(RuntimeError, match=r"\[1, 2, 4, 1\].*\[1, 2, 3, 1\]"):
-        network.adopt(nano, longer.state_dict())
+        network.adopt(shallow, longer.state_dict())
 
 
 def test_a_cut_shows_another_film_and_no_object():

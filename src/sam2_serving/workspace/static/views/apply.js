@@ -2,8 +2,8 @@
 
 import { element } from "../dom.js";
 
-// As Meta's generator has them, but for the stability: nano's edges are less certain, and the page
-// should find something with every model.
+// As Meta's generator has them, but for the area: a stray pixel makes the box of a mask so large that
+// it does not count as a second mask of the same thing.
 const SETTINGS = {
   points: {
     title: "Points a side", value: 32, min: 1, max: 128, step: 1,
@@ -14,11 +14,11 @@ const SETTINGS = {
     help: "Masks of which the model itself thinks less are left out.",
   },
   stability: {
-    title: "Least stability", value: 0.9, min: 0, max: 1, step: 0.01,
+    title: "Least stability", value: 0.95, min: 0, max: 1, step: 0.01,
     help: "Masks with an uncertain edge are left out.",
   },
   area: {
-    title: "Least area, px", value: 0, min: 0, max: 100_000_000, step: 1,
+    title: "Least area, px", value: 100, min: 0, max: 100_000_000, step: 1,
     help: "Masks, and holes and islands of masks, that are smaller are left out.",
   },
 };
