@@ -124,6 +124,11 @@ def served(demo: Demo) -> Demo:
 def page(browser: Browser) -> Iterator[Page]:
     """A page whose scripts must not fail."""
     context = browser.new_context(viewport={"width": 1280, "height": 720})
+    # Tests say themselves where they click; what is on at first has tests of its own.
+    context.add_init_script(
+        "if (!localStorage.getItem('sam2-serving.habits'))"
+        " localStorage.setItem('sam2-serving.habits', JSON.stringify({ autoPoint: false }));"
+    )
     opened = context.new_page()
     problems: list[str] = []
     opened.on("pageerror", lambda error: problems.append(str(error)))

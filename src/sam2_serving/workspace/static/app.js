@@ -4,6 +4,7 @@ import { App, getClasses, getMedia, getSession } from "./api.js";
 import { Stage } from "./canvas.js";
 import { Changes } from "./changes.js";
 import { addressOf, addressed, mediaOf, openPlace } from "./places.js";
+import { rememberHabits } from "./habits.js";
 import { Player } from "./player.js";
 import { Reel } from "./reel.js";
 import { Segmenting } from "./segmenting.js";
@@ -42,6 +43,7 @@ function openAddressed() {
 async function start() {
   const [session, media, classes] = await Promise.all([getSession(), getMedia(), getClasses()]);
   store.set({ session, datasets: media.datasets, classes, classId: classes[0]?.id ?? null });
+  rememberHabits(store);
   const app = new App(session.session_token);
   const stage = new Stage(byId("canvas"));
 

@@ -8,7 +8,8 @@ const MARGIN = { top: 66, bottom: 62, side: 24 };
 /**
  * Shows a picture. Gives pointer events in image coordinates to `tool`, an object with
  * `press(point, event) -> boolean`, `drag(from, to)`, `release(from, to, dragged, event)`,
- * `hover(point, event)`, `menu(point, event)` (a click of the right button) and `cancel()`.
+ * `hover(point, event)`, `leave()`, `menu(point, event)` (a click of the right button) and
+ * `cancel()`.
  */
 export class Stage {
   constructor(canvas) {
@@ -143,6 +144,7 @@ export class Stage {
     on("pointermove", (event) => this.move(event));
     on("pointerup", (event) => this.release(event));
     on("pointercancel", () => this.cancel());
+    on("pointerleave", () => this.tool?.leave());
   }
 
   wheel(event) {

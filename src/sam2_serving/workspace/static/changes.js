@@ -59,9 +59,10 @@ export class Changes {
    * Change figures of a place. What brings figures and cannot be saved is kept, and shown as
    * unsaved, until it is saved or dropped.
    * @param {string} what - in words, for example "Box"
+   * @param {(ids: number[]) => void} brought - told the ids of what came, before it is shown
    * @returns {Promise<Step|null>} what can be undone; null: it is not saved
    */
-  make(place, what, wish) {
+  make(place, what, wish, brought = () => {}) {
     const on = pathOf(place);
     const change = {
       key: newRequestId(),
@@ -69,7 +70,7 @@ export class Changes {
       add: (wish.add ?? []).map((figure) => ({ ...figure, on })),
       classify: wish.classify ?? [],
     };
-    const entry = { place, what, change, at: performance.now() };
+    const entry = { place, what, change, brought, at: performance.now() };
     this.makings.push(entry);
     this.changed();
     return this.inTurn(async () => {
@@ -98,9 +99,9 @@ export class Changes {
   }
 
   async send(entry) {
-    const { place, what, change } = entry;
+    const { place, what, change, brought } = entry;
     try {
-      await makeChange(change);
+      brought((await makeChange(change)).added);
     } catch (error) {
       if (change.add.length) this.keep(place, () => true, { ...entry, problem: error.message });
       else this.say(`${what}: not done. ${error.message}`, error.requestId);

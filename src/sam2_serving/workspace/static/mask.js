@@ -120,10 +120,13 @@ function opaqueWordOf(color) {
   return ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
 }
 
-/** Draw a mask: a half transparent fill, and an outline that is equally wide at every zoom. */
-export function drawMask(context, mask, color, scale, strong = false) {
+/**
+ * Draw a mask: a fill, and an outline that is equally wide at every zoom.
+ * @param {number} opacity - of the fill, from 0 to 1
+ */
+export function drawMask(context, mask, color, scale, strong = false, opacity = 0.4) {
   context.save();
-  context.globalAlpha = strong ? 0.55 : 0.4;
+  context.globalAlpha = strong ? Math.min(opacity + 0.15, 1) : opacity;
   context.imageSmoothingEnabled = false;
   context.drawImage(mask.tinted(color), mask.x, mask.y);
   context.globalAlpha = 1;

@@ -19,6 +19,37 @@ export function withBox(prompts, from, to, { width, height }) {
   return { crop, points: prompts.points.filter((point) => isInside(crop, point)) };
 }
 
+/** The pixel in the middle of a box. */
+const middleOf = ([from, to]) => ({
+  x: Math.floor((from.x + to.x) / 2), y: Math.floor((from.y + to.y) / 2),
+});
+
+/**
+ * Prompts whose new box has a positive click in its middle, unless a person said already what is
+ * meant. When the box is changed later, a click in its middle that is the only one goes with it.
+ * @param {Prompts} prompts - with the box
+ * @param {Prompts} before - the box was drawn or changed
+ */
+export function withMiddle(prompts, before) {
+  const { crop, points } = prompts;
+  const middle = { ...middleOf(crop), positive: true };
+  if (!before.crop) {
+    return points.some(({ positive }) => positive) ? prompts : { crop, points: [...points, middle] };
+  }
+  const [only, more] = before.points;
+  const { x, y } = middleOf(before.crop);
+  const follows = only?.positive && !more && only.x === x && only.y === y;
+  return follows ? { crop, points: [middle] } : prompts;
+}
+
+/** Prompts one click of which is elsewhere: in the box, or else in the picture. */
+export function withMoved(prompts, index, to, { width, height }) {
+  const [first, last] = prompts.crop ?? [{ x: 0, y: 0 }, { x: width - 1, y: height - 1 }];
+  const at = (axis) => Math.min(Math.max(Math.floor(to[axis]), first[axis]), last[axis]);
+  const moved = { ...prompts.points[index], x: at("x"), y: at("y") };
+  return { ...prompts, points: prompts.points.with(index, moved) };
+}
+
 /**
  * Prompts with one more click.
  * @returns {{prompts: Prompts}|{refusal: string}} why it cannot be added, in words
@@ -27,7 +58,7 @@ export function withPoint(prompts, point, positive, { width, height }) {
   const [x, y] = [Math.floor(point.x), Math.floor(point.y)];
   if (x < 0 || y < 0 || x >= width || y >= height) return { refusal: "Click inside the picture." };
   if (prompts.crop && !isInside(prompts.crop, { x, y })) {
-    return { refusal: "Click inside the box, or drag one of its corners first." };
+    return { refusal: "Click inside the box, or drag its corners or edges first." };
   }
   return { prompts: { ...prompts, points: [...prompts.points, { x, y, positive }] } };
 }

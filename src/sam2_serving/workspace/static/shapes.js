@@ -40,11 +40,11 @@ export function cornersOf({ exterior }) {
 }
 
 /** Draw a box or a polygon; a box is left nearly clear, so that what it holds can be seen. */
-export function drawOutline(context, figure, color, scale, strong = false) {
+export function drawOutline(context, figure, color, scale, strong = false, opacity = 0.4) {
   const path = outlineOf(figure);
   context.save();
   const box = figure.geometryType === "rectangle";
-  context.globalAlpha = (strong ? 0.2 : 0) + (box ? 0.08 : 0.35);
+  context.globalAlpha = Math.min((strong ? 0.2 : 0) + opacity * (box ? 0.2 : 0.9), 1);
   context.fillStyle = color;
   context.fill(path, "evenodd");
   context.globalAlpha = 1;

@@ -1,7 +1,9 @@
 // The Smart Tool: one object in the making (or one figure in the mending), from prompts to mask.
 
 import { decodeMask } from "./mask.js";
-import { keptPrompts, NOTHING, wirePrompts, withBox, withoutPoint, withPoint } from "./prompting.js";
+import {
+  keptPrompts, NOTHING, wirePrompts, withBox, withMiddle, withMoved, withoutPoint, withPoint,
+} from "./prompting.js";
 
 const SETTLING_MS = 200; // a window that is being dragged asks only where it rests
 const FRESH = Object.freeze({ edited: null, prompts: NOTHING, past: [], future: [] });
@@ -109,10 +111,15 @@ export class SmartTool {
     return this.prompted || this.edited !== null;
   }
 
-  /** Set the box: two corners in image coordinates, any order. */
-  setBox(from, to) {
+  /**
+   * Set the box: two corners in image coordinates, any order.
+   * @param {boolean} pointed - put a positive click into the middle of a new one
+   */
+  setBox(from, to, pointed = false) {
     const prompts = withBox(this.prompts, from, to, this.place);
-    if (prompts) this.change(prompts);
+    if (!prompts) return;
+    // To an edit a box is no more than a limit: what is meant is said by clicks.
+    this.change(pointed && !this.edited ? withMiddle(prompts, this.prompts) : prompts);
   }
 
   /**
@@ -125,6 +132,10 @@ export class SmartTool {
     if (!positive && !this.active) return "Start with a box or with a click on the object.";
     this.change(prompts);
     return null;
+  }
+
+  movePoint(index, to) {
+    this.change(withMoved(this.prompts, index, to, this.place));
   }
 
   removePoint(index) {

@@ -46,8 +46,14 @@ export const store = createStore({
   joins: null, // the object that the next figure belongs to; null: a new one
   playing: false, // the video is played
   selected: null, // id of the figure that is pointed at in the list
-  tool: "smart", // what a drag on the picture is: "smart" (a prompt), "box", "region" (to apply to)
+  tool: "smart", // what a drag on the picture is: "smart" (a prompt), "box", "region" (to apply to),
+  // "reshape" (of a saved box)
   region: null, // first and last pixel of the part of the picture to apply the model to; null: all
+  hidden: false, // saved figures are not drawn
+  autoPoint: true, // habits.js, as are the next three and `coloring`
+  simpleClicks: false,
+  preview: false,
+  opacity: 40,
   coloring: "class", // figures have the colour of their class, or ("figure") one of their own
   job: null, // the request for many figures that runs: {words, since, cancel}; cancel: null when it is too late
   unsaved: [], // changes of the open place that bring figures and could not be saved

@@ -62,7 +62,7 @@ export function mountFigures(root, store, changes, { edit, openMenu }) {
         element("span.name", {}, name),
         element("span.size", {}, `${kind ? `${kind} · ` : ""}${Number(figure.area).toLocaleString("en")} px`),
       ),
-      ...(figure.geometry.bitmap
+      ...(figure.geometry.bitmap || figure.geometryType === "rectangle"
         ? [iconButton("pencil", `Edit ${name}`, () => edit(figure))]
         : []),
       iconButton("more", `More for ${name}`, below),

@@ -4,13 +4,15 @@ import { getPicture } from "../api.js";
 import { unsavedFigures } from "../changes.js";
 import { decodeMasks } from "../mask.js";
 import { openPlace } from "../places.js";
+import { Preview } from "../preview.js";
+import { Reshaping } from "../reshaping.js";
 import { Saving } from "../saving.js";
 import { figureAt, hasOutline } from "../shapes.js";
 import { SmartTool } from "../smart_tool.js";
 import { reload, reloadFigures } from "./figures.js";
 import { bindKeys } from "./keys.js";
 import { drawFigures } from "./layers.js";
-import { toggleColoring } from "./modes.js";
+import { toggle, toggleColoring } from "./modes.js";
 import { Pointer } from "./pointer.js";
 import { mountToolbar, mountZoom } from "./toolbars.js";
 
@@ -29,9 +31,13 @@ export function mountImage(root, stage, store, app, tools) {
   store.watch(["modelKey", "deploys"], ({ modelKey }) => {
     if (modelKey) view.smartTool.again();
   });
-  store.watch(["tool"], () => stage.drop()); // what another tool began
+  store.watch(["tool", "preview"], () => {
+    stage.drop(); // what another tool began
+    view.preview.stop();
+  });
   store.watch(["joins", "tool"], () => view.refresh());
-  store.watch(["selected", "classId", "classes", "region", "coloring"], () => stage.redraw());
+  store.watch(["selected", "classId", "classes", "region", "coloring", "hidden", "opacity"],
+    () => stage.redraw());
   return view;
 }
 
@@ -47,12 +53,16 @@ class ImageView {
     this.bindActions();
     this.smartTool = new SmartTool((context, signal) => app.segment(context, signal), () => this.refresh());
     const say = (...what) => notices.say(...what);
+    this.preview = new Preview((context, signal) => app.segment(context, signal), () => this.showPreview());
+    this.reshaping = new Reshaping(store, changes);
     this.saving = new Saving(store, this.smartTool, { changes, say, speak });
     this.pointer = new Pointer(stage, store, this.smartTool, {
       say,
       isReady: () => this.ready,
       saveBox: (box) => this.saving.box(box),
       menu: (point, event) => this.menu(point, event),
+      preview: this.preview,
+      reshaping: this.reshaping,
     });
     stage.tool = this.pointer;
     stage.layers = [(context, scale) => this.draw(context, scale)];
@@ -61,18 +71,19 @@ class ImageView {
   bindActions() {
     const { stage, store } = this;
     const object = {
-      finish: () => this.saving.object(),
+      finish: () => (this.reshaping.active ? this.reshaping.end() : this.saving.object()),
       drop: () => this.dropObject(),
       undo: () => this.latest("past")?.undo(),
       redo: () => this.latest("future")?.redo(),
     };
     bindKeys({
       ...object,
-      finish: () => (this.smartTool.active ? this.saving.object() : this.play()),
+      finish: () => (this.smartTool.active || this.reshaping.active ? object.finish() : this.play()),
       play: () => this.play(),
       track: () => this.track(),
       chooseTool: (tool) => store.set({ tool }),
       toggleColoring: () => toggleColoring(store),
+      toggle: (name) => toggle(store, name),
       fit: () => stage.fit(),
       step: (count) => this.step(count),
       chooseClass: (index) => {
@@ -134,6 +145,7 @@ class ImageView {
   leave(place, before, figures = [], masks = new Map()) {
     this.stage.drop(); // what is being drawn belongs to the picture that was there
     this.ready = false;
+    this.preview.stop();
     this.figuresOf = null; // key of the place whose figures are here
     this.smartTool.begin(place);
     this.masks = masks;
@@ -183,13 +195,22 @@ class ImageView {
   /** The right button was clicked. */
   menu(point, { clientX: x, clientY: y }) {
     if (!this.ready || this.store.get("playing")) return;
-    const figure = figureAt(this.store.get("figures"), this.masks, point, this.stage.context);
-    if (figure) this.openMenu(figure, { x, y });
+    const figures = this.store.get("hidden") ? [] : this.store.get("figures");
+    // Over the object in the making, the class that is chosen is that object's.
+    const making = !this.smartTool.edited && this.smartTool.mask?.covers(point.x, point.y);
+    const figure = making ? null : figureAt(figures, this.masks, point, this.stage.context);
+    this.openMenu(figure, { x, y });
   }
 
   // The object ------------------------------------------------------------------------------------
 
   edit(figure) {
+    if (figure.geometryType === "rectangle" && this.ready) {
+      this.reshaping.begin(figure);
+      this.stage.canvas.focus({ preventScroll: true });
+      this.speak("Drag the edge or a corner of the box.");
+      return;
+    }
     const known = this.masks.get(figure.id);
     if (!known || !this.ready) return;
     this.store.set({ tool: "smart" }); // what follows are clicks
@@ -237,13 +258,19 @@ class ImageView {
 
   /** Show what can be undone and redone. */
   showSteps() {
-    if (this.smartTool) this.showTool(this.smartTool, this.store.get("joins"), this.changes);
+    if (!this.smartTool) return;
+    this.showTool(this.smartTool, this.store.get("joins"), this.changes, this.reshaping);
+  }
+
+  showPreview() {
+    this.part("canvas").dataset.preview = this.preview.mask ? "yes" : "no";
+    this.stage.redraw();
   }
 
   draw(context, scale) {
     if (this.stage.held && !this.ready) return; // masks of one frame on the picture of another
     const figures = [...this.store.get("figures"), ...this.unsaved];
-    drawFigures(context, scale, this.store, figures, this.masks, this.smartTool);
+    drawFigures(context, scale, this.store, figures, this.masks, this.smartTool, this.preview);
     this.pointer.draw(context, scale);
   }
 }

@@ -10,6 +10,7 @@ export function bindKeys(actions) {
   addEventListener("keydown", (event) => {
     const typing = event.target.closest?.(TYPED);
     if (typing || document.querySelector("dialog[open]")) return;
+    if (event.key === "Escape" && document.querySelector(":popover-open")) return; // it closes
     const action = actionOf(event, actions);
     if (!action) return;
     event.preventDefault(); // Space and the arrows would scroll as well
@@ -22,6 +23,7 @@ function actionOf(event, actions) {
   const choosing = event.target.closest?.("select"); // letters and arrows choose from the list
   if (event.ctrlKey || event.metaKey) {
     if (key === "z") return event.shiftKey ? actions.redo : actions.undo;
+    if (key === "h") return () => actions.toggle("hidden");
     return key === "y" ? actions.redo : null;
   }
   if (event.altKey || choosing) return null;
@@ -33,6 +35,8 @@ function actionOf(event, actions) {
     return () => actions.step(key === "arrowleft" ? -far : far);
   }
   if (key === "h" && event.shiftKey) return actions.toggleColoring;
+  const habit = { m: "autoPoint", c: "simpleClicks", p: "preview" }[key];
+  if (habit) return () => actions.toggle(habit);
   if (key === "s") return () => actions.chooseTool("smart");
   if (key === "b") return () => actions.chooseTool("box");
   if (key === "a") return () => actions.chooseTool("region");

@@ -8,19 +8,23 @@ import { drawOutline, hasOutline } from "../shapes.js";
  * @param {object[]} figures - saved ones, and those that could not be saved
  * @param {Map} masks - of the figures, by their ids
  * @param {SmartTool} tool
+ * @param {Preview} preview
  */
-export function drawFigures(context, scale, store, figures, masks, tool) {
-  const [classes, classId, selected, coloring] =
-    ["classes", "classId", "selected", "coloring"].map((name) => store.get(name));
+export function drawFigures(context, scale, store, figures, masks, tool, preview) {
+  const [classes, classId, selected, coloring, hidden] =
+    ["classes", "classId", "selected", "coloring", "hidden"].map((name) => store.get(name));
+  const opacity = store.get("opacity") / 100;
   const { mask, edited, state } = tool;
   const inWork = state === "error" ? null : edited?.figure.id;
-  for (const figure of figures) {
+  for (const figure of hidden ? [] : figures) {
     const { id } = figure;
     const color = colorOf(figure, { classes, coloring });
     const known = id === inWork ? null : masks.get(id);
-    if (known) drawMask(context, known.mask, color, scale, id === selected);
-    else if (hasOutline(figure)) drawOutline(context, figure, color, scale, id === selected);
+    if (known) drawMask(context, known.mask, color, scale, id === selected, opacity);
+    else if (hasOutline(figure)) drawOutline(context, figure, color, scale, id === selected, opacity);
   }
   const owner = (edited?.figure ?? store.get("joins"))?.classId ?? classId;
-  if (mask) drawMask(context, mask, colorOf({ classId: owner }, { classes }), scale, true);
+  const color = colorOf({ classId: owner }, { classes });
+  if (mask) drawMask(context, mask, color, scale, true, opacity);
+  if (preview.mask) drawMask(context, preview.mask, color, scale, false, opacity / 2);
 }

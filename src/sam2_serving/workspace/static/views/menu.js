@@ -14,6 +14,9 @@ const GAP = 8; // to the window's edge, in CSS pixels
 export function figureMenu(store, changes, segmenting, { edit, remove }) {
   const entriesOf = (figure) => [
     ...(figure.geometryType === "rectangle" ? boxEntries(figure) : []),
+    ...(figure.geometryType === "rectangle"
+      ? [{ words: "Move or resize the box", act: () => edit(figure) }]
+      : []),
     ...(figure.geometry.bitmap ? [{ words: "Edit with the Smart Tool", act: () => edit(figure) }] : []),
     { words: "Delete", act: () => remove(figure) },
   ];
@@ -53,10 +56,12 @@ class FigureMenu {
     store.watch(["place"], () => this.close());
   }
 
+  /** @param {object|null} figure - null: choose the class of what is drawn next */
   open(figure, { x, y }) {
     this.close();
+    if (!figure && !this.store.get("classes").length) return;
     this.before = document.activeElement;
-    this.store.set({ selected: figure.id });
+    this.store.set({ selected: figure?.id ?? null });
     this.node = this.build(figure);
     document.body.append(this.node);
     const { width, height } = this.node.getBoundingClientRect();
@@ -91,8 +96,11 @@ class FigureMenu {
     );
     const ofClass = ({ id, title, color }, index) => item(
       "menuitemradio",
-      () => { if (id !== figure.classId) this.classify(figure, id); },
-      { "aria-checked": id === figure.classId },
+      () => {
+        if (!figure) this.store.set({ classId: id });
+        else if (id !== figure.classId) this.classify(figure, id);
+      },
+      { "aria-checked": id === (figure?.classId ?? this.store.get("classId")) },
       swatch(color),
       element("span.name", {}, title),
       ...(index < 9 ? [element("kbd", {}, String(index + 1))] : []),
@@ -101,15 +109,17 @@ class FigureMenu {
       "div.menu",
       {
         role: "menu",
-        "aria-label": `Figure #${figure.id}`,
+        "aria-label": figure ? `Figure #${figure.id}` : "Class of the next figure",
         on: {
           keydown: (event) => this.key(event),
           contextmenu: (event) => event.preventDefault(),
         },
       },
       element("div.choices", { role: "group", "aria-label": "Class" }, ...classes.map(ofClass)),
-      element("div.choices", { role: "group", "aria-label": "Figure" },
-        ...this.entriesOf(figure).map(({ words, act }) => item("menuitem", act, {}, words))),
+      ...(figure
+        ? [element("div.choices", { role: "group", "aria-label": "Figure" },
+          ...this.entriesOf(figure).map(({ words, act }) => item("menuitem", act, {}, words)))]
+        : []),
     );
   }
 

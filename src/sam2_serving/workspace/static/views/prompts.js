@@ -40,13 +40,16 @@ export function pointAt(points, point, scale) {
   );
 }
 
-/** Draw the box (or the one that is being dragged) and the clicks. */
-export function drawPrompts(context, { crop, points }, draft, scale) {
+/**
+ * Draw the box (or the one that is being dragged) and the clicks.
+ * @param {{x, y}[]} [grips] - of the box, if they are not its corners
+ */
+export function drawPrompts(context, { crop, points }, draft, scale, grips = null) {
   if (draft) drawBox(context, draft.from, draft.to, scale);
   else if (crop) {
     const [from, , to] = cornersOf(crop);
     drawBox(context, from, to, scale);
-    for (const corner of cornersOf(crop)) drawGrip(context, corner, scale);
+    for (const grip of grips ?? cornersOf(crop)) drawGrip(context, grip, scale);
   }
   for (const point of points) drawClick(context, point, scale);
 }

@@ -5,7 +5,7 @@ import { element, iconButton } from "../dom.js";
 /**
  * @param {Element} root
  * @param {{finish, drop, undo, redo}} actions - functions
- * @returns {(tool: SmartTool, joins: object|null, changes: Changes) => void} shows what can be done
+ * @returns {(tool: SmartTool, joins: object|null, changes: Changes, reshaping: Reshaping) => void} shows what can be done
  *   now, and whose figure it will be
  */
 export function mountToolbar(root, actions) {
@@ -18,13 +18,14 @@ export function mountToolbar(root, actions) {
   const editing = element("output.editing", { hidden: true });
   const latency = element("output.latency", { "aria-label": "Time of the last answer" });
   root.append(editing, ...Object.values(buttons), latency);
-  return (tool, joins, changes) => {
-    buttons.finish.disabled = !["mask", "waiting"].includes(tool.state);
-    buttons.drop.disabled = !tool.active;
+  return (tool, joins, changes, reshaping) => {
+    buttons.finish.disabled = !reshaping.active && !["mask", "waiting"].includes(tool.state);
+    buttons.drop.disabled = !tool.active && !reshaping.active;
     buttons.undo.disabled = !tool.past.length && !changes.past.length && !changes.making;
     buttons.redo.disabled = !tool.future.length && !changes.future.length;
-    editing.hidden = !tool.edited && !joins;
-    if (tool.edited) editing.textContent = `Editing #${tool.edited.figure.id}`;
+    editing.hidden = !reshaping.active && !tool.edited && !joins;
+    if (reshaping.active) editing.textContent = "Editing a box";
+    else if (tool.edited) editing.textContent = `Editing #${tool.edited.figure.id}`;
     else if (joins) editing.textContent = `For object ${joins.id}`;
     if (tool.latencyMs !== undefined) latency.textContent = `${Math.round(tool.latencyMs)} ms`;
   };

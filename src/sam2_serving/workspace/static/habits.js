@@ -1,0 +1,32 @@
+// What a person has chosen about how the page behaves: remembered in the browser.
+
+const KEY = "sam2-serving.habits";
+const DEFAULTS = Object.freeze({
+  autoPoint: true, // a new box gets a positive point in its middle
+  simpleClicks: false, // a click in the mask takes away, one outside adds
+  preview: false, // the mask under the pointer is shown before a click
+  opacity: 40, // of figures' fill, in percent
+  coloring: "class",
+});
+
+/** Put what was chosen before into the store, and remember what is chosen from now on. */
+export function rememberHabits(store) {
+  store.set({ ...DEFAULTS, ...remembered() });
+  store.watch(Object.keys(DEFAULTS), (state) => {
+    const chosen = Object.keys(DEFAULTS).map((name) => [name, state[name]]);
+    try {
+      localStorage.setItem(KEY, JSON.stringify(Object.fromEntries(chosen)));
+    } catch {
+      // A browser may refuse to remember anything: then it holds until the page is closed.
+    }
+  });
+}
+
+function remembered() {
+  try {
+    const kept = Object.entries(JSON.parse(localStorage.getItem(KEY)) ?? {});
+    return Object.fromEntries(kept.filter(([name, value]) => typeof value === typeof DEFAULTS[name]));
+  } catch {
+    return {};
+  }
+}
