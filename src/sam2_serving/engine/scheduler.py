@@ -9,7 +9,8 @@ beside anything else: it is dropped when something comes, or if something is the
 
 A unit may come in parts. Between two of them it makes way for what is more urgent, and goes on
 behind it from where it was: nothing that was done is lost, and at most one unit of each priority
-(and what was moved forward meanwhile) is half done.
+(and what was moved forward meanwhile) is half done. The turns of others that would begin meanwhile
+are its own.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class _Work:
     """
 
     def __init__(self, call: Callable[[], Any]) -> None:
+        self.in_parts = isinstance(call, InParts)
         self.begun = self.finished = False
         self.result: Any = None
         self._parts = _in_parts(call)
@@ -355,10 +357,17 @@ class Scheduler:
 
 
 def _overdue(behind: Iterable[_Unit]) -> _Unit | None:
-    """Return the unit that must run now, so that each can still run in time, one a turn."""
+    """Return the unit that must run now, so that each can still run in time, one a turn.
+
+    If it comes in parts, and another of its priority is half done, that one gets the turn: a half
+    done unit holds memory, and there must not be as many as jobs.
+    """
     by_age = sorted(behind, key=lambda unit: -unit.passed_over)
-    late = any(unit.passed_over + place >= MAX_PASSED_OVER for place, unit in enumerate(by_age))
-    return by_age[0] if late else None
+    if not any(unit.passed_over + place >= MAX_PASSED_OVER for place, unit in enumerate(by_age)):
+        return None
+    oldest = by_age[0]
+    alike = (unit for unit in by_age if unit.begun and unit.priority == oldest.priority)
+    return next(alike, oldest) if oldest.work.in_parts else oldest
 
 
 def _in_parts(call: Callable[[], Any]) -> Parts[Any]:

@@ -456,6 +456,29 @@ def test_a_unit_whose_turn_has_come_gets_on_for_a_while_and_no_longer():
     assert "".join(order) == first + "01" + first + "234"
 
 
+@pytest.mark.parametrize("priority", [Priority.CLICK_ENCODE, Priority.TRACK])
+def test_of_each_priority_one_unit_is_half_done_at_most(priority):
+    """Each holds what the network made on the way: one of each client would fill the memory."""
+    order, now = [], [0.0]
+    with closing(Scheduler(clock=lambda: now[0])) as scheduler:
+
+        def take_time() -> None:
+            now[0] += LONGEST_TURN_S
+
+        gate = Gate(scheduler)
+        for name in "abc":
+            scheduler.submit(priority, Part(order, name, *[take_time] * 3).call, client=name)
+        for _ in range(4 * MAX_PASSED_OVER):
+            scheduler.submit(Priority.CLICK_DECODE, lambda: order.append("click"))
+        gate.open()
+        assert scheduler.wait_until_idle(10)
+    in_parts = [one for one in order if one != "click"]
+    assert in_parts == ["a0", "a1", "a2", "b0", "b1", "b2", "c0", "c1", "c2"]
+    assert order.index("click") < order.index("a0") < order.index("c0") < len(order) - 3
+    turns = [place for place, one in enumerate(order) if one != "click"][:-2]
+    assert all(later > earlier + 1 for earlier, later in itertools.pairwise(turns))
+
+
 def test_closing_ends_what_made_way_and_what_is_half_done():
     for keep_running in (False, True):
         order, stop = [], threading.Event()
