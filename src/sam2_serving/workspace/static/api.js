@@ -64,6 +64,15 @@ export const undoChange = (key) => request("POST", `/workspace/api/changes/${key
 export const redoChange = (key) => request("POST", `/workspace/api/changes/${key}/redo`);
 export const deleteFigure = (figureId) => request("DELETE", `/workspace/api/figures/${figureId}`);
 
+/** One's own exports, the newest first. */
+export const getExports = () => request("GET", "/workspace/api/exports");
+/** @param {{form: string, dataset_id: number|null, media: boolean}} wish */
+export const startExport = (wish) => request("POST", "/workspace/api/exports", wish);
+/** Cancel an export, or take a finished one away. */
+export const removeExport = (key) => request("DELETE", `/workspace/api/exports/${key}`);
+/** Where a finished export is downloaded from. */
+export const exportFile = (key) => `/workspace/api/exports/${key}/file`;
+
 /** The picture of a place, upright, ready to be drawn. */
 export async function getPicture(place, signal) {
   return createImageBitmap(await pictureFile(place, signal), { imageOrientation: "from-image" });

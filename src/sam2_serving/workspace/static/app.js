@@ -14,6 +14,7 @@ import { Tracking } from "./tracking.js";
 import { mountApply, mountBoxes } from "./views/apply.js";
 import { mountBatch } from "./views/batch.js";
 import { mountClasses } from "./views/classes.js";
+import { mountExport } from "./views/export.js";
 import { mountFigures } from "./views/figures.js";
 import { mountImage } from "./views/image.js";
 import { mountMedia } from "./views/media.js";
@@ -73,6 +74,8 @@ async function start() {
   const menu = figureMenu(store, changes, segmenting, { edit, remove });
 
   const batch = mountBatch(byId("batch"), byId("open-batch"), store, app, { speak, serve });
+
+  mountExport(byId("export"), byId("open-export"), store, speak);
 
   store.watch(["place", "playing"], ({ place, playing }) => {
     // Browsers bear only so many changes of the address in a short time.
