@@ -112,10 +112,11 @@ class Guard:
             servers: which platform addresses a request may name.
             max_request_bytes: a larger body is refused, whatever it says about its length.
             page_paths: gives the routes of the Serve page: only these may change its state.
-            clicks: answers the Smart Tool instead of `app`: the SDK's middleware makes an API
-                object and several tasks for each request, while a person waits for a mask.
+            clicks: answers the Smart Tool instead of `app`, on its plain path: the SDK's
+                middleware makes an API object and several tasks for each request, while a person
+                waits for a mask.
         """
-        self._clicks = clicks or app
+        self._clicks = clicks
         self._page_paths = page_paths
         self._app = app
         self._servers = servers
@@ -135,9 +136,13 @@ class Guard:
         tokens = redaction.request_tokens.set(())
         try:
             guarded_receive = await self._admit(exchange, receive)
-            if guarded_receive is not None:
-                app = self._clicks if exchange.path == _SMART_TOOL else self._app
-                await app(scope, guarded_receive, exchange.send)
+            if guarded_receive is None:
+                return
+            if self._clicks is not None and exchange.path == _SMART_TOOL:
+                # unlike the SDK's application, it does not know the platform's prefix
+                await self._clicks(scope | {"path": _SMART_TOOL}, guarded_receive, exchange.send)
+            else:
+                await self._app(scope, guarded_receive, exchange.send)
         except AppError as refusal:
             await exchange.refuse(refusal, receive)
         except Exception as error:
