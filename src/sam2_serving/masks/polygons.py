@@ -71,11 +71,44 @@ def _hole_outlines(
     x, y, width, height = cv2.boundingRect(rim)
     inside = np.zeros((height, width), np.uint8)
     cv2.fillPoly(inside, [rim - np.array((x, y), rim.dtype)], 1)
-    inside[pixels[y : y + height, x : x + width] > 0] = 0
+    window = pixels[y : y + height, x : x + width]
+    inside[window > 0] = 0
     # a hole's corners may touch: then it is left as several outlines
     found, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     corner = np.array((x, y), np.int32)
-    return [_simplified(outline + corner, tolerance) for outline in found]
+    around = (int(rim[0, 0, 0]) - x, int(rim[0, 0, 1]) - y)
+    exact = [part for outline in found for part in _without_the_part(outline, window, around)]
+    return [_simplified(outline + corner, tolerance) for outline in exact]
+
+
+def _without_the_part(
+    outline: npt.NDArray[Any], window: npt.NDArray[np.uint8], around: tuple[int, int]
+) -> list[npt.NDArray[Any]]:
+    """Cut a hole's outline up if it encloses pixels of the part that the hole is in.
+
+    That happens where a hole goes round a pixel that touches the part at a corner only. Pixels of
+    other parts may be enclosed: these have outlines of their own.
+
+    Args:
+        outline: N x 1 x 2, in the window.
+        window: the mask around the hole, 0 or 1.
+        around: a pixel (x, y) of the part.
+    """
+    filled = np.zeros_like(window)
+    cv2.fillPoly(filled, [outline], 1)
+    enclosed = (filled & window) > 0
+    if not enclosed.any():
+        return [outline]
+    _, parts = cv2.connectedComponents(window)
+    if not (enclosed & (parts == parts[around[1], around[0]])).any():
+        return [outline]
+    hole = (filled & (window == 0)).astype(np.int8)
+    edges = np.diff(np.pad(hole, ((0, 0), (1, 1))), axis=1)
+    starts, ends = np.argwhere(edges == 1), np.argwhere(edges == -1)
+    return [
+        np.array([[(first, row)], [(last - 1, row)]], np.int32)
+        for (row, first), (_, last) in zip(starts, ends, strict=True)
+    ]
 
 
 def _simplified(outline: npt.NDArray[Any], tolerance: float) -> Outline:

@@ -11,6 +11,12 @@ from pydantic import Field
 from sam2_serving.workspace.answers import BadRequest, NotFound
 from sam2_serving.workspace.api.figures import LabelContent, new_figure
 from sam2_serving.workspace.api.strict import ClientKey, Strict
+from sam2_serving.workspace.browser_alterations import (
+    Alterations,
+    Converted,
+    Described,
+    Reshaped,
+)
 from sam2_serving.workspace.browser_figures import MaskLabel
 from sam2_serving.workspace.changes import Wish, find_change, make_change, set_done
 from sam2_serving.workspace.context import Caller, Here, Workspace
@@ -71,37 +77,51 @@ class NewChange(Strict):
         key: the page's name for it. Sent again, for example because no answer came, it is not done
             again.
         remove: figures that go.
+        order: figures of one place, what is drawn on top last.
     """
 
     key: ClientKey
     remove: Annotated[list[int], Field(max_length=MOST, default_factory=list)]
     add: Annotated[list[NewShape], Field(max_length=MOST, default_factory=list)]
     classify: Annotated[list[Classified], Field(max_length=MOST, default_factory=list)]
+    convert: Annotated[list[Converted], Field(max_length=MOST, default_factory=list)]
+    reshape: Annotated[list[Reshaped], Field(max_length=MOST, default_factory=list)]
+    describe: Annotated[list[Described], Field(max_length=MOST, default_factory=list)]
+    order: Annotated[list[int], Field(max_length=MOST, default_factory=list)]
 
 
 @router.post("/changes", status_code=201)
 def change_figures(body: NewChange, caller: OfPage, here: Here) -> dict[str, Any]:
-    """Remove, add and classify figures in one step; it is on the disk when the answer comes.
+    """Change figures in one step; it is on the disk when the answer comes.
 
     A class that gets a figure of another shape than its own holds any shape from then on.
+    `left_out` in the answer counts the parts of masks that no polygon was made of, if any.
     """
     known = find_change(here.store, body.key)
     if known is not None:
         return _told(known, caller, here)
-    for figure_id in [*body.remove, *(one.id for one in body.classify)]:
+    for figure_id in [*body.remove, *(one.id for one in body.classify), *body.order]:
         here.figure(caller, figure_id)
     makers = _Makers(caller, here)
     figures = [makers.figure(new, f"add.{index}") for index, new in enumerate(body.add)]
     for index, one in enumerate(body.classify):
         makers.owner(one.class_id, f"classify.{index}")
+    altered = Alterations()
+    altered.convert(body.convert, caller, here)
+    altered.reshape(body.reshape, caller, here)
+    altered.describe(body.describe, caller, here)
     wish = Wish(
         remove=list(dict.fromkeys(body.remove)),
-        add=figures,
+        add=[*figures, *altered.more],
         classify={one.id: one.class_id for one in body.classify},
+        alter=altered.fields,
+        order=list(dict.fromkeys(body.order)),
     )
     on_objects = frozenset(one.entity.id for one in makers.places.values() if one.has_objects)
     try:
-        return _told(make_change(here.store, body.key, wish, on_objects), caller, here)
+        change = make_change(here.store, body.key, wish, on_objects)
+        told = _told(change, caller, here)
+        return {**told, "left_out": altered.left_out} if altered.left_out else told
     except LookupError as error:
         raise NotFound(str(error)) from error
 

@@ -19,7 +19,7 @@ from sam2_serving.workspace.places import (
     slice_place,
 )
 from sam2_serving.workspace.security import OfPage, caller_of_page
-from sam2_serving.workspace.tables import Figure
+from sam2_serving.workspace.tables import Entity, Figure
 
 router = APIRouter(prefix="/workspace/api", dependencies=[Depends(caller_of_page)])
 
@@ -129,9 +129,7 @@ def volume_places(volume_id: Id, caller: OfPage, here: Here) -> dict[str, int]:
 def change_figure(figure_id: Id, body: SavedMask, caller: OfPage, here: Here) -> dict[str, Any]:
     """Give a figure another mask: the end of an edit."""
     figure, entity = here.figure(caller, figure_id)
-    number = figure.place.partition("photo:")[2]
-    photo = here.store.photo(int(number)) if number else None
-    place = place_of(entity, figure.place, photo)
+    place = place_of_figure(figure, entity, here)
     if body.object_id not in (None, figure.object_id):
         raise BadRequest("object_id: a figure stays with its object.")
     if figure.object_id is not None and body.class_id != figure.class_id:
@@ -148,6 +146,12 @@ def delete_figure(figure_id: Id, caller: OfPage, here: Here) -> dict[str, bool]:
     here.figure(caller, figure_id)
     here.store.remove_figures([figure_id])
     return {"success": True}
+
+
+def place_of_figure(figure: Figure, entity: Entity, here: Workspace) -> Place:
+    """Return where a figure is, or refuse with 404."""
+    number = figure.place.partition("photo:")[2]
+    return place_of(entity, figure.place, here.store.photo(int(number)) if number else None)
 
 
 def _list(place: Place, here: Workspace) -> list[dict[str, Any]]:

@@ -35,6 +35,19 @@ def test_an_island_in_a_hole_is_a_part_of_its_own():
     assert np.array_equal(parts[0].draw(20, 20) | parts[1].draw(20, 20), mask)
 
 
+def test_a_hole_round_a_pixel_that_touches_the_part_at_a_corner_leaves_it_there():
+    mask = np.ones((7, 7), bool)
+    mask[2:5, 2:5] = False
+    mask[4, 4] = mask[3, 3] = True  # (3, 3) touches (4, 4), which touches the part
+    mask[4, 3] = mask[3, 4] = False
+    assert np.array_equal(drawn(mask), mask)
+    closed = np.ones((8, 8), bool)
+    closed[1:6, 1:6] = False
+    closed[2:5, 2:5] = closed[5, 5] = True
+    closed[3, 3] = False
+    assert np.array_equal(drawn(closed), closed)
+
+
 @pytest.mark.parametrize("tolerance", [1.0, 2.0])
 def test_a_tolerance_saves_corners_and_moves_the_edge_no_farther(tolerance):
     mask = draw_scene(3, size=(320, 240)).masks[0]
