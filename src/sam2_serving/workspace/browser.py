@@ -1,4 +1,4 @@
-"""The page's own API: the session, classes, members, counts."""
+"""The page's own API: the session, members, counts."""
 
 from __future__ import annotations
 
@@ -8,20 +8,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from pydantic import Field, SecretStr
 
-from sam2_serving.workspace.answers import BadRequest, Forbidden, NotFound
+from sam2_serving.workspace.answers import Forbidden, NotFound
 from sam2_serving.workspace.api.strict import Strict
+from sam2_serving.workspace.browser_classes import router as classes_router
 from sam2_serving.workspace.context import OWNER, Caller, Here
 from sam2_serving.workspace.security import OfPage, caller_of_page
-from sam2_serving.workspace.tables import ObjectClass
 
 router = APIRouter(prefix="/workspace", dependencies=[Depends(caller_of_page)])
-
-
-class NewClass(Strict):
-    """A class that a person adds on the page."""
-
-    title: Annotated[str, Field(min_length=1, max_length=256, pattern=r"\S")]
-    color: Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$")]
+router.include_router(classes_router)
 
 
 class NewMember(Strict):
@@ -56,21 +50,6 @@ def session(caller: OfPage, here: Here) -> dict[str, Any]:
     }
 
 
-@router.get("/api/classes")
-def classes(here: Here) -> list[dict[str, Any]]:
-    """List the classes."""
-    return [_class_json(one) for one in here.store.classes()]
-
-
-@router.post("/api/classes", status_code=201)
-def add_class(body: NewClass, here: Here) -> dict[str, Any]:
-    """Add a class of masks."""
-    added = here.store.add_class(body.title.strip(), "bitmap", body.color.upper())
-    if added is None:
-        raise BadRequest(f"title: there is a class {body.title.strip()!r} already.")
-    return _class_json(added)
-
-
 @router.put("/api/members")
 def put_member(body: NewMember, caller: OfPage, here: Here) -> dict[str, Any]:
     """Give someone a token, limited to some datasets or not; the only time it is shown."""
@@ -94,7 +73,3 @@ def remove_member(login: str, caller: OfPage, here: Here) -> dict[str, bool]:
 def _only_owner(caller: Caller) -> None:
     if caller.login != OWNER:
         raise Forbidden("Only the owner gives and revokes tokens.")
-
-
-def _class_json(entry: ObjectClass) -> dict[str, Any]:
-    return {"id": entry.id, "title": entry.title, "shape": entry.shape, "color": entry.color}

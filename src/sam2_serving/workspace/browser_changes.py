@@ -152,9 +152,9 @@ def _set_done(key: str, done: bool, caller: Caller, here: Workspace) -> dict[str
 
 def _told(change: Change, caller: Caller, here: Workspace) -> dict[str, Any]:
     """Shape a change for someone who may see its media."""
-    for entity_id in change.entity_ids:
-        entity = here.store.entity(entity_id, None)
-        if entity is None:
+    for entity in here.store.media_of_ids(change.entity_ids):
+        # A class may go and come back with figures of files that are gone.
+        if entity.missing and not change.things:
             raise NotFound("A file that this change is about is gone.")
         here.dataset(caller, entity.dataset_id)
     return {"key": change.key, "done": change.done, "added": change.added}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -103,6 +103,11 @@ class Store:
         if entity is None or entity.missing or kind not in (None, entity.kind):
             return None
         return entity
+
+    def media_of_ids(self, entity_ids: Collection[int]) -> list[Entity]:
+        """Return media of any kind, also those whose file is gone."""
+        with self.reading() as session:
+            return list(session.scalars(select(Entity).where(Entity.id.in_(entity_ids))))
 
     def entities_by_hash(self, file_hash: str) -> list[Entity]:
         """Return the images with this content."""
