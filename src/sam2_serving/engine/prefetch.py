@@ -87,6 +87,7 @@ class _Wanted(Generic[Source]):
     topic: Hashable
     plan: Plan[Source]
     done: int = 0
+    failures: int = 0
     tries: int = 0
 
 
@@ -213,7 +214,7 @@ class Prefetcher(Generic[Source]):
 
     def _carry_out(self, wanted: _Wanted[Source], attempt: Attempt) -> _Wanted[Source] | None:
         """Make what a plan names; returns what is left for later."""
-        failures = 0
+        failures = wanted.failures
         try:
             for place, find in enumerate(wanted.plan(attempt.cancel)):
                 if place < wanted.done:
@@ -223,13 +224,13 @@ class Prefetcher(Generic[Source]):
                     break
                 made = self._make_one(find, attempt)
                 if attempt.cancel.cancelled:
-                    return replace(wanted, done=place)
+                    return replace(wanted, done=place, failures=failures)
                 failures += made is None
                 if failures == FAILURES:
                     break
                 if attempt.goes_on or (made and self._others_wait()):
                     # this attempt gives up for nobody any more: the rest is another one
-                    return replace(wanted, done=place + 1)
+                    return replace(wanted, done=place + 1, failures=failures)
         except EngineClosed:
             return None
         except Exception:

@@ -193,6 +193,21 @@ def test_what_cannot_be_had_is_left_out_and_counted(maker):
     assert maker.made[-1] == "5", "a plan of which nothing can be had comes to an end"
 
 
+def test_failures_count_for_the_whole_plan(maker):
+    """An attempt ends with what the device has begun, the plan does not."""
+
+    def refuse() -> str:
+        raise PermissionError
+
+    names = [lambda: "1", refuse, lambda: "2", refuse, lambda: "3", refuse, lambda: "4"]
+    assert names.count(refuse) == FAILURES
+    maker.before = lambda _, attempt: attempt.go_on()
+    maker.prefetcher.want("a", "row", lambda _: names)
+    until(lambda: maker.prefetcher.counters.failed == FAILURES)
+    maker.want("b", "5")
+    maker.until("1235")
+
+
 def test_a_closed_one_does_nothing(maker):
     with maker.prefetcher.foreground():
         maker.want("a", "1")
