@@ -55,6 +55,12 @@ class TooMany(Refusal):
     status = 429
 
 
+class NoRoom(Refusal):
+    """The disk is full."""
+
+    status = 507
+
+
 def answer_error(status: int, sentence: str, **more: object) -> JSONResponse:
     """Shape an error as the platform's clients read it."""
     content = {"error": sentence, "message": sentence, "success": False, **more}

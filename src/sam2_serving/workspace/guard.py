@@ -16,7 +16,7 @@ from sam2_serving.workspace.settings import WorkspaceSettings
 
 _SAFE_METHODS = {"GET", "HEAD"}
 _FOR_ANYBODY = {f"{API_PREFIX}instance.version"}
-_UPLOAD = f"{API_PREFIX}file-storage.bulk.upload"
+_UPLOADS = {f"{API_PREFIX}file-storage.bulk.upload", "/workspace/api/imports"}
 _PAGE_ROUTES = ("/workspace/", "/net/")
 _PAGE_HEADERS = [
     (
@@ -109,4 +109,4 @@ def _limited(request: Request, receive: Receive) -> Receive:
 
 
 def _limit_mb(request: Request, settings: WorkspaceSettings) -> int:
-    return settings.max_upload_mb if request.url.path == _UPLOAD else settings.max_request_mb
+    return settings.max_upload_mb if request.url.path in _UPLOADS else settings.max_request_mb

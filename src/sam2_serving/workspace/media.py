@@ -141,7 +141,7 @@ class MediaFolder:
         file = self.locate(path)
         kind = kind_of(path)
         try:
-            width, height, facts = _describe(file, kind)
+            width, height, facts = describe_file(file, kind)
             file_hash = hash_file(file)
         except (UnreadableMedia, OSError) as error:
             log.warning("%s left out: %s", path, error)
@@ -210,7 +210,13 @@ def hash_file(file: Path) -> str:
         return base64.b64encode(hashlib.file_digest(stream, "sha256").digest()).decode()
 
 
-def _describe(file: Path, kind: str) -> tuple[int, int, dict[str, Any]]:
+def describe_file(file: Path, kind: str) -> tuple[int, int, dict[str, Any]]:
+    """Return width and height in pixels of a medium of a kind, and what else is to be known of it.
+
+    Raises:
+        UnreadableMedia: it is not what its name says.
+        OSError: it cannot be read.
+    """
     if kind == "video":
         return video_to_keep(file)
     if kind == "volume":

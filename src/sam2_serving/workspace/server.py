@@ -22,6 +22,7 @@ from sam2_serving.workspace import (
     browser_export,
     browser_faults,
     browser_figures,
+    browser_import,
     browser_media,
     browser_tracks,
     proxy,
@@ -95,6 +96,7 @@ _OF_THE_PAGE = (
     browser_batch,
     browser_tracks,
     browser_export,
+    browser_import,
     browser_faults,
 )
 

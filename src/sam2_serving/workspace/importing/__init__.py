@@ -1,0 +1,1 @@
+"""Files that are brought into the media folder."""
