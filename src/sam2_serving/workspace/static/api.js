@@ -1,5 +1,7 @@
 // HTTP: the workspace's own routes, and the app behind `/net/<session token>/`.
 
+const UNREACHED = "The workspace does not answer. Is it still running?";
+
 /** A request that failed, in words; `requestId` names it in the app's log. */
 export class RequestError extends Error {
   constructor(message, status, requestId) {
@@ -73,6 +75,29 @@ export const removeExport = (key) => request("DELETE", `/workspace/api/exports/$
 /** Where a finished export is downloaded from. */
 export const exportFile = (key) => `/workspace/api/exports/${key}/file`;
 
+/**
+ * Send a file into the media folder.
+ * @param {{path: string, dataset_id?: number, folder?: string}} where
+ * @param {(bytes: number) => void} progress - `fetch` cannot tell how much is sent
+ * @returns {Promise<{path: string, new: boolean}>}
+ */
+export function sendFile(file, where, progress, signal) {
+  return new Promise((resolve, reject) => {
+    const call = new XMLHttpRequest();
+    call.open("POST", `/workspace/api/imports?${new URLSearchParams(where)}`);
+    call.responseType = "json";
+    call.upload.onprogress = ({ loaded }) => progress(loaded);
+    call.onload = () => {
+      if (call.status < 400) resolve(call.response);
+      else reject(new RequestError(wordsOf(call.response, call.status), call.status, null));
+    };
+    call.onerror = () => reject(new RequestError(UNREACHED, 0, null));
+    call.onabort = () => reject(new RequestError("Stopped.", 0, null));
+    signal.addEventListener("abort", () => call.abort());
+    call.send(file);
+  });
+}
+
 /** The picture of a place, upright, ready to be drawn. */
 export async function getPicture(place, signal) {
   return createImageBitmap(await pictureFile(place, signal), { imageOrientation: "from-image" });
@@ -91,7 +116,7 @@ async function reach(path, options) {
   try {
     return await fetch(path, options);
   } catch {
-    throw new RequestError("The workspace does not answer. Is it still running?", 0, null);
+    throw new RequestError(UNREACHED, 0, null);
   }
 }
 

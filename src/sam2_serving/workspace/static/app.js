@@ -16,6 +16,7 @@ import { mountBatch } from "./views/batch.js";
 import { mountClasses } from "./views/classes.js";
 import { mountExport } from "./views/export.js";
 import { mountFigures } from "./views/figures.js";
+import { mountImport } from "./views/import.js";
 import { mountImage } from "./views/image.js";
 import { mountMedia } from "./views/media.js";
 import { figureMenu } from "./views/menu.js";
@@ -75,6 +76,7 @@ async function start() {
 
   const batch = mountBatch(byId("batch"), byId("open-batch"), store, app, { speak, serve });
 
+  mountImport(byId("import"), byId("open-import"), store, speak);
   mountExport(byId("export"), byId("open-export"), store, speak);
 
   store.watch(["place", "playing"], ({ place, playing }) => {
