@@ -38,8 +38,17 @@ function wordsOf(content, status) {
 export const getSession = () => request("GET", "/workspace/api/session");
 export const getMedia = () => request("GET", "/workspace/api/media");
 export const getClasses = () => request("GET", "/workspace/api/classes");
-export const addClass = (title, color) =>
-  request("POST", "/workspace/api/classes", { title, color });
+export const addClass = (key, title, color) =>
+  request("POST", "/workspace/api/classes", { key, title, color });
+/** @param {{title?: string, color?: string}} news */
+export const alterClass = (key, id, news) =>
+  request("PUT", `/workspace/api/classes/${id}`, { key, ...news });
+export const orderClasses = (key, ids) => request("PUT", "/workspace/api/classes/order", { key, ids });
+/** @returns {Promise<{figures: number, objects: number, media: number}>} what is of a class */
+export const getClassUses = (id) => request("GET", `/workspace/api/classes/${id}/uses`);
+/** @param {number} figures - so many go with it */
+export const deleteClass = (key, id, figures) =>
+  request("DELETE", `/workspace/api/classes/${id}?${new URLSearchParams({ key, figures })}`);
 export const getFigures = (place) => request("GET", place.figures);
 export const saveFigure = (place, figure) => request("POST", place.figures, figure);
 export const changeFigure = (figureId, figure) =>

@@ -50,7 +50,6 @@ async function start() {
   const stage = new Stage(byId("canvas"));
 
   mountMedia(byId("media"), store);
-  mountClasses(byId("classes"), store);
   mountSlices(byId("slices"), store);
   const serve = mountServe(byId("serve"), byId("model-status"), store, app);
   const reel = new Reel();
@@ -60,6 +59,7 @@ async function start() {
   const notices = new Notices(byId("stage"), speak);
   const say = (...what) => notices.say(...what);
   const changes = new Changes(store, say, speak, () => view?.showSteps());
+  mountClasses(byId("classes"), store, changes);
   const segmenting = new Segmenting(store, app, { changes, say, speak });
   const edit = (figure) => view.edit(figure);
   const openMenu = (figure, at) => menu.open(figure, at);

@@ -1,6 +1,7 @@
 // Changes of saved figures: made in one step, undone and redone in one, never lost halfway.
 
-import { makeChange, redoChange, undoChange } from "./api.js";
+import { getClasses, makeChange, redoChange, undoChange } from "./api.js";
+import { isLocked } from "./keeping.js";
 import { pathOf } from "./places.js";
 import { newRequestId } from "./smart_tool.js";
 import { reload } from "./views/figures.js";
@@ -8,14 +9,18 @@ import { reload } from "./views/figures.js";
 /**
  * @typedef {{what: string, undo: () => Promise, redo: () => Promise, at: number}} Step - `at` tells
  *   when it was done (or undone), to be compared with steps of the Smart Tool
- * @typedef {{remove?: number[], add?: object[], classify?: {id, class_id}[]}} Wish - `add`: see
- *   `NewShape` of the workspace, without `on`
+ * @typedef {{remove?: number[], add?: object[], classify?: {id, class_id}[],
+ *   convert?: {id, to}[], reshape?: object[], describe?: {id, description}[], order?: number[]}} Wish -
+ *   as `NewChange` of the workspace; `add` without `on`
  */
 
 /** What could not be saved, in the form of saved figures, so that it can be shown. */
 export const unsavedFigures = (unsaved) => unsaved.flatMap(({ change: { key, add } }) =>
   add.map(({ class_id: classId, geometry_type: geometryType, geometry }, index) =>
     ({ id: `${key}-${index}`, number: index, classId, geometryType, geometry })));
+
+const EVERYWHERE = Object.freeze({ key: "everywhere" }); // where changes of classes are done
+const ALTERING = ["convert", "reshape", "describe"];
 
 export class Changes {
   /**
@@ -34,9 +39,15 @@ export class Changes {
   }
 
   /** What was done and what was undone on the open place, the newest last. */
-  get past() { return this.stepsOf(this.store.get("place")).past; }
+  get past() { return this.all("past"); }
 
-  get future() { return this.stepsOf(this.store.get("place")).future; }
+  get future() { return this.all("future"); }
+
+  /** Steps of the open place, and those of classes, which are the same everywhere. */
+  all(stack) {
+    const here = this.stepsOf(this.store.get("place"))[stack];
+    return [...here, ...this.stepsOf(EVERYWHERE)[stack]].sort((one, other) => one.at - other.at);
+  }
 
   stepsOf(place) {
     if (!place) return { past: [], future: [] };
@@ -63,12 +74,18 @@ export class Changes {
    * @returns {Promise<Step|null>} what can be undone; null: it is not saved
    */
   make(place, what, wish, brought = () => {}) {
+    if (this.touchesLocked(place, wish)) {
+      this.say(`${what}: not done. A figure is locked: unlock it first.`);
+      return Promise.resolve(null);
+    }
     const on = pathOf(place);
     const change = {
       key: newRequestId(),
       remove: wish.remove ?? [],
       add: (wish.add ?? []).map((figure) => ({ ...figure, on })),
       classify: wish.classify ?? [],
+      ...Object.fromEntries(["order", ...ALTERING].filter((name) => wish[name])
+        .map((name) => [name, wish[name]])),
     };
     const entry = { place, what, change, brought, at: performance.now() };
     this.makings.push(entry);
@@ -79,6 +96,37 @@ export class Changes {
       this.changed();
       return entry.step;
     });
+  }
+
+  touchesLocked(place, wish) {
+    const [figures, locked, open] = ["figures", "locked", "place"].map((name) => this.store.get(name));
+    if (place.key !== open?.key) return false; // what runs on was asked for before
+    const altered = ["classify", ...ALTERING].flatMap((name) => (wish[name] ?? []).map(({ id }) => id));
+    const ids = new Set([...wish.remove ?? [], ...altered]);
+    return figures.some((figure) => ids.has(figure.id) && isLocked({ locked }, figure));
+  }
+
+  /**
+   * Change classes, as a step that can be undone on every place.
+   * @param {(key: string) => Promise} send - does it under this name
+   * @returns {Promise} what `send` gives; it throws why it fails
+   */
+  ofClasses(what, send) {
+    return this.inTurn(async () => {
+      const key = newRequestId();
+      const answer = await send(key);
+      this.done(EVERYWHERE, what, () => undoChange(key), () => redoChange(key));
+      await this.refreshClasses();
+      return answer;
+    });
+  }
+
+  async refreshClasses() {
+    const classes = await getClasses();
+    const chosen = this.store.get("classId");
+    const classId = classes.some(({ id }) => id === chosen) ? chosen : classes[0]?.id ?? null;
+    this.store.set({ classes, classId });
+    if (this.store.get("place")) await this.refresh(this.store.get("place"));
   }
 
   /** Send what was kept on the open place once more. */
@@ -101,7 +149,9 @@ export class Changes {
   async send(entry) {
     const { place, what, change, brought } = entry;
     try {
-      brought((await makeChange(change)).added);
+      const { added, left_out: left } = await makeChange(change);
+      brought(added);
+      if (left) this.say(`${what}: ${leftWords(left)}`);
     } catch (error) {
       if (change.add.length) this.keep(place, () => true, { ...entry, problem: error.message });
       else this.say(`${what}: not done. ${error.message}`, error.requestId);
@@ -158,8 +208,10 @@ export class Changes {
 
   last(way) {
     return this.inTurn(async () => {
-      const place = this.store.get("place");
-      const step = this.stepsOf(place)[way === "undo" ? "past" : "future"].at(-1);
+      const stack = way === "undo" ? "past" : "future";
+      const step = this.all(stack).at(-1);
+      const general = this.stepsOf(EVERYWHERE)[stack].includes(step);
+      const place = general ? EVERYWHERE : this.store.get("place");
       const problem = step && await this.walk(place, step, way);
       if (problem) this.say(`${step.what}: not ${way}ne. ${problem}`);
     });
@@ -198,9 +250,10 @@ export class Changes {
   }
 
   async refresh(place) {
-    if (this.store.get("place")?.key !== place.key) return;
+    if (![this.store.get("place")?.key, EVERYWHERE.key].includes(place.key)) return;
     try {
-      await reload(this.store);
+      if (place === EVERYWHERE) await this.refreshClasses();
+      else await reload(this.store);
     } catch (error) {
       this.say(`Saved, but the list is not up to date: ${error.message}`, error.requestId);
     }
@@ -213,3 +266,7 @@ export class Changes {
     return result;
   }
 }
+
+const leftWords = (left) =>
+  `an object has one figure on a picture, so ${left === 1 ? "a smaller part" : `${left} smaller parts`} `
+  + "of the mask went. Undo brings the mask back.";

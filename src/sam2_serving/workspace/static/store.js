@@ -50,6 +50,8 @@ export const store = createStore({
   // "reshape" (of a saved box)
   region: null, // first and last pixel of the part of the picture to apply the model to; null: all
   hidden: false, // saved figures are not drawn
+  veiled: [], // those that are hidden one by one: see keeping.js
+  locked: [], // and those that cannot be changed
   autoPoint: true, // habits.js, as are the next three and `coloring`
   simpleClicks: false,
   preview: false,

@@ -1,11 +1,11 @@
 // The saved figures of the open place.
 
 import { getFigures, getObjects, getPlaces } from "../api.js";
-import { colorOf } from "../colors.js";
-import { element, iconButton } from "../dom.js";
-import { swatch } from "./classes.js";
+import { element } from "../dom.js";
+import { rememberMarks } from "../keeping.js";
+import { figureRow, nameOf } from "./figures_row.js";
 
-const KINDS = { rectangle: "box", polygon: "polygon" };
+export { nameOf };
 
 /**
  * @param {Changes} changes
@@ -42,38 +42,26 @@ export function mountFigures(root, store, changes, { edit, openMenu }) {
     notice.hidden = false;
   };
 
-  const row = (figure, state) => {
-    const name = nameOf(figure, state.classes);
-    const kind = KINDS[figure.geometryType];
-    const below = ({ currentTarget }) => {
-      const { left, bottom } = currentTarget.getBoundingClientRect();
-      openMenu(figure, { x: left, y: bottom });
-    };
-    const point = (selected) => () => store.set({ selected });
-    return element(
-      "li.figure",
-      {
-        data: { figure: figure.id },
-        on: { pointerenter: point(figure.id), pointerleave: point(null) },
-      },
-      swatch(colorOf(figure, state)),
-      element(
-        "span.what", {},
-        element("span.name", {}, name),
-        element("span.size", {}, `${kind ? `${kind} · ` : ""}${Number(figure.area).toLocaleString("en")} px`),
-      ),
-      ...(figure.geometry.bitmap || figure.geometryType === "rectangle"
-        ? [iconButton("pencil", `Edit ${name}`, () => edit(figure))]
-        : []),
-      iconButton("more", `More for ${name}`, below),
-      iconButton("trash", `Delete ${name}`, () => remove(figure)),
-    );
+  const rename = (figure, description) => changes.make(
+    store.get("place"), `Name of ${nameOf(figure, store.get("classes"))}`,
+    { describe: [{ id: figure.id, description }] },
+  );
+  const move = (figure, way) => {
+    const order = store.get("figures").map(({ id }) => id);
+    const at = order.indexOf(figure.id);
+    if (!(at + way in order)) return;
+    [order[at], order[at + way]] = [order[at + way], order[at]];
+    changes.make(store.get("place"), "Order", { order });
   };
 
-  store.watch(["figures", "classes", "coloring"], (state) => {
+  rememberMarks(store);
+  store.watch(["figures", "classes", "coloring", "veiled", "locked"], (state) => {
     const { figures, place } = state;
+    const focused = focusOf(list);
     count.textContent = figures.length || "";
-    list.replaceChildren(...figures.map((figure) => row(figure, state)));
+    const actions = { edit, openMenu, remove, rename, move };
+    list.replaceChildren(...figures.map((figure) => figureRow(store, figure, state, actions)));
+    giveFocus(list, focused);
     if (!figures.length && place) {
       list.append(element("li.none", {}, "None yet. What you save appears here."));
     }
@@ -83,9 +71,16 @@ export function mountFigures(root, store, changes, { edit, openMenu }) {
   return { remove };
 }
 
-/** What a figure is called. */
-export function nameOf({ id, classId }, classes) {
-  return `${classes.find((one) => one.id === classId)?.title ?? "?"} #${id}`;
+/** Which button has the focus, so that it can have it again when the list is made anew. */
+function focusOf(list) {
+  const row = document.activeElement?.closest?.("li.figure");
+  if (!row || !list.contains(row)) return null;
+  return { id: row.dataset.figure, at: [...row.querySelectorAll("button")].indexOf(document.activeElement) };
+}
+
+function giveFocus(list, focused) {
+  const row = focused && list.querySelector(`[data-figure="${focused.id}"]`);
+  row?.querySelectorAll("button")[focused.at]?.focus({ preventScroll: true });
 }
 
 let latest = 0; // of two answers that cross, the one that was asked for first is dropped

@@ -2,6 +2,7 @@
 
 import { getPicture } from "../api.js";
 import { unsavedFigures } from "../changes.js";
+import { isLocked, isVeiled } from "../keeping.js";
 import { decodeMasks } from "../mask.js";
 import { openPlace } from "../places.js";
 import { Preview } from "../preview.js";
@@ -38,6 +39,7 @@ export function mountImage(root, stage, store, app, tools) {
   store.watch(["joins", "tool"], () => view.refresh());
   store.watch(["selected", "classId", "classes", "region", "coloring", "hidden", "opacity"],
     () => stage.redraw());
+  store.watch(["veiled"], () => view.showMasks(view.masks));
   return view;
 }
 
@@ -187,7 +189,9 @@ class ImageView {
 
   showMasks(masks) {
     this.masks = masks;
-    const shown = this.store.get("figures").filter((one) => masks.has(one.id) || hasOutline(one));
+    const veiled = this.store.get("veiled");
+    const shown = this.store.get("figures")
+      .filter((one) => (masks.has(one.id) || hasOutline(one)) && !isVeiled({ veiled }, one));
     Object.assign(this.part("canvas").dataset, { figures: shown.length, unsaved: this.unsaved.length });
     this.stage.redraw();
   }
@@ -195,7 +199,10 @@ class ImageView {
   /** The right button was clicked. */
   menu(point, { clientX: x, clientY: y }) {
     if (!this.ready || this.store.get("playing")) return;
-    const figures = this.store.get("hidden") ? [] : this.store.get("figures");
+    const [hidden, all, veiled, locked] =
+      ["hidden", "figures", "veiled", "locked"].map((name) => this.store.get(name));
+    const out = (one) => isVeiled({ veiled }, one) || isLocked({ locked }, one);
+    const figures = hidden ? [] : all.filter((one) => !out(one));
     // Over the object in the making, the class that is chosen is that object's.
     const making = !this.smartTool.edited && this.smartTool.mask?.covers(point.x, point.y);
     const figure = making ? null : figureAt(figures, this.masks, point, this.stage.context);
@@ -221,7 +228,8 @@ class ImageView {
 
   dropObject() {
     if (this.stage.drop()) return;
-    if (this.smartTool.active) {
+    if (this.reshaping.active) this.reshaping.end();
+    else if (this.smartTool.active) {
       this.smartTool.drop();
       this.speak("Dropped. Undo brings it back.");
     } else if (this.store.get("tool") === "region" && this.store.get("region")) {

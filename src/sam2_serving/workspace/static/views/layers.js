@@ -1,6 +1,7 @@
 // What is drawn over the picture: the saved figures, and the object in the making.
 
 import { colorOf } from "../colors.js";
+import { isVeiled } from "../keeping.js";
 import { drawMask } from "../mask.js";
 import { drawOutline, hasOutline } from "../shapes.js";
 
@@ -16,7 +17,9 @@ export function drawFigures(context, scale, store, figures, masks, tool, preview
   const opacity = store.get("opacity") / 100;
   const { mask, edited, state } = tool;
   const inWork = state === "error" ? null : edited?.figure.id;
+  const veiled = store.get("veiled");
   for (const figure of hidden ? [] : figures) {
+    if (isVeiled({ veiled }, figure)) continue;
     const { id } = figure;
     const color = colorOf(figure, { classes, coloring });
     const known = id === inWork ? null : masks.get(id);

@@ -2,9 +2,17 @@
 
 import { element } from "../dom.js";
 import { boxesOf } from "./apply.js";
+import { isLocked, isVeiled, setMarks } from "../keeping.js";
 import { swatch } from "./classes.js";
 import { nameOf } from "./figures.js";
 
+// [what it is, what it becomes, in words]; without the first: whatever it is
+const SHAPES = [
+  ["rectangle", "bitmap", "Fill the box: mask"],
+  ["polygon", "bitmap", "To mask"],
+  ["bitmap", "polygon", "To polygon"],
+  [null, "rectangle", "To box"],
+];
 const GAP = 8; // to the window's edge, in CSS pixels
 
 /**
@@ -13,13 +21,43 @@ const GAP = 8; // to the window's edge, in CSS pixels
  */
 export function figureMenu(store, changes, segmenting, { edit, remove }) {
   const entriesOf = (figure) => [
+    ...(isLocked({ locked: store.get("locked") }, figure) ? [] : changesOf(figure)),
+    ...markEntries(figure),
+  ];
+  const changesOf = (figure) => [
     ...(figure.geometryType === "rectangle" ? boxEntries(figure) : []),
     ...(figure.geometryType === "rectangle"
       ? [{ words: "Move or resize the box", act: () => edit(figure) }]
       : []),
     ...(figure.geometry.bitmap ? [{ words: "Edit with the Smart Tool", act: () => edit(figure) }] : []),
+    ...shapeEntries(figure),
+    ...orderEntries(figure),
     { words: "Delete", act: () => remove(figure) },
   ];
+  const alter = (figure, what, wish) =>
+    changes.make(store.get("place"), `${what} of ${nameOf(figure, store.get("classes"))}`, wish);
+  const shapeEntries = (figure) => SHAPES
+    .filter(([from, to]) => (from ?? figure.geometryType) === figure.geometryType && to !== figure.geometryType)
+    .map(([, to, words]) => ({
+      words,
+      act: () => alter(figure, "Shape", { convert: [{ id: figure.id, to }] }),
+    }));
+  const orderEntries = (figure) => {
+    const ids = store.get("figures").map(({ id }) => id);
+    const others = ids.filter((id) => id !== figure.id);
+    const entry = (words, order) => ({ words, act: () => alter(figure, "Order", { order }) });
+    return [
+      ...(ids.at(-1) === figure.id ? [] : [entry("Bring to front", [...others, figure.id])]),
+      ...(ids[0] === figure.id ? [] : [entry("Send to back", [figure.id, ...others])]),
+    ];
+  };
+  const markEntries = (figure) => {
+    const entry = (name, is, [set, take]) => {
+      const on = is({ [name]: store.get(name) }, figure);
+      return { words: on ? take : set, act: () => setMarks(store, name, [figure], !on) };
+    };
+    return [entry("veiled", isVeiled, ["Hide", "Show"]), entry("locked", isLocked, ["Lock", "Unlock"])];
+  };
   const boxEntries = (box) => {
     const alike = boxesOf(store.get("figures")).filter(({ classId }) => classId === box.classId);
     const entry = (words, boxes, geometry) => ({ words, act: () => segmenting.inBoxes(boxes, geometry) });
