@@ -140,7 +140,7 @@ class Guard:
                 return
             if self._clicks is not None and exchange.path == _SMART_TOOL:
                 # unlike the SDK's application, it does not know the platform's prefix
-                await self._clicks(scope | {"path": _SMART_TOOL}, guarded_receive, exchange.send)
+                await self._clicks({**scope, "path": _SMART_TOOL}, guarded_receive, exchange.send)
             else:
                 await self._app(scope, guarded_receive, exchange.send)
         except AppError as refusal:
