@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 import time
 import zipfile
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ from workspace_http import OWNER_TOKEN, Running, serving, write_picture
 
 from sam2_serving.masks import encode_bitmap
 from sam2_serving.workspace import WorkspaceSettings, create_workspace
+from sam2_serving.workspace.context import OWNER
+from sam2_serving.workspace.exporting.archive import Archive
+from sam2_serving.workspace.exporting.jobs import Export, ExportWish
 
 EXPORTS = "/workspace/api/exports"
 WAIT_S = 60
@@ -296,20 +300,27 @@ def test_the_same_figures_make_the_same_bytes(shop: Running, tmp_path: Path) -> 
 
 
 def test_a_cancelled_export_leaves_nothing(shop: Running) -> None:
-    workspace = shop.app.state.workspace
-    folder = workspace.settings.data_dir / "exports"
-    with workspace.store.writing():  # nothing else happens; the export needs only to read
-        keys = [begin(shop, "coco", media=True) for _ in range(3)]
-        for key in keys:
-            shop.page("DELETE", f"{EXPORTS}/{key}")
-    for key in keys:
-        told = shop.page("GET", f"{EXPORTS}/{key}")
-        if told.status_code == 200 and wait(shop, key)["state"] != "finished":
-            assert wait(shop, key)["state"] == "cancelled"
-            assert shop.page("GET", f"{EXPORTS}/{key}/file").status_code == 404
-        shop.page("DELETE", f"{EXPORTS}/{key}")
-    for key in keys:
-        assert not list(folder.rglob(f"{key}*"))
+    exports = shop.app.state.workspace.exports
+    begun, go_on = threading.Event(), threading.Event()
+
+    def write(export: Export, archive: Archive) -> None:
+        archive.add_bytes("half", b"written")
+        begun.set()
+        assert go_on.wait(WAIT_S)
+        archive.add_bytes("more", b"of it")
+
+    wish = ExportWish("coco", [], False)
+    running = exports.start(OWNER, wish, "running.zip", write)
+    assert begun.wait(WAIT_S)
+    waiting = begin(shop, "coco")
+    for key in (running.key, waiting):
+        assert shop.page("GET", f"{EXPORTS}/{key}/file").status_code == 404  # not finished
+        assert shop.page("DELETE", f"{EXPORTS}/{key}").status_code == 200
+    go_on.set()
+    for key in (running.key, waiting):
+        assert wait(shop, key)["state"] == "cancelled"
+        assert shop.page("GET", f"{EXPORTS}/{key}/file").status_code == 404
+    assert not [one for one in running.folder.iterdir() if one.stem in (running.key, waiting)]
 
 
 def test_a_medium_that_is_gone_is_named(tmp_path: Path) -> None:
