@@ -16,6 +16,7 @@ Answers differ from upstream's in the last bits (`tests/parity` holds the two si
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -23,15 +24,20 @@ import torch
 import torch.nn.functional as F
 from sam2.modeling.sam.mask_decoder import MaskDecoder
 from sam2.modeling.sam.prompt_encoder import PromptEncoder
-from sam2.modeling.sam.transformer import Attention, TwoWayAttentionBlock
+from sam2.modeling.sam.transformer import TwoWayAttentionBlock
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
+from sam2_serving.model.lean_across import Across, FirstLayer
+
 Kind = TypeVar("Kind", bound=nn.Module)
 
-NUMBERS_AT_ONCE = 2**18
-"""Of the image's maps, in one pass through the transformer: a MiB of float32 stays in the cache
-from one step to the next (eight prompts of nano, one of the others)."""
+NUMBERS_AT_ONCE = 2**19
+"""Of the image's maps, in one step: 2 MiB of float32, sixteen prompts of nano or one of the others.
+More would leave the cache before the next step."""
+LEAST_AT_ONCE = 4
+"""Prompts that share a pass through the transformer, however large their maps are: the tokens' own
+layers read all of their weights, and take as long for one prompt as for several."""
 
 
 @dataclass(frozen=True)
@@ -45,21 +51,6 @@ class FineMaps:
 
     middle: Tensor
     fine: Tensor
-
-
-@dataclass(frozen=True)
-class FirstLayer:
-    """The first layer's projections of an image's cells.
-
-    Attributes:
-        keys: H x d x N.
-        values: H x N x d.
-        queries: H x d x N, scaled.
-    """
-
-    keys: Tensor
-    values: Tensor
-    queries: Tensor
 
 
 @dataclass(frozen=True)
@@ -90,75 +81,11 @@ class Tokens:
     cells: Tensor
 
 
-class _Across:
-    """An attention between tokens and cells, its weights by heads."""
-
-    def __init__(self, module: Attention) -> None:
-        heads, scale = module.num_heads, (module.internal_dim // module.num_heads) ** -0.5
-        self.module, self.heads = module, heads
-        self.q = (module.q_proj.weight * scale).unflatten(0, (heads, -1))  # H x d x C
-        self.q_bias = (module.q_proj.bias * scale).unflatten(0, (heads, -1))
-        self.k = (module.k_proj.weight * scale).unflatten(0, (heads, -1))
-        self.v = module.v_proj.weight.unflatten(0, (heads, -1)).transpose(1, 2).contiguous()
-        self.out = module.out_proj.weight.T.unflatten(0, (heads, -1)).contiguous()
-        self.scale = scale
-
-    def split(self, tokens: Tensor) -> Tensor:
-        """B x T x I to H x BT x d."""
-        return torch.unflatten(tokens.flatten(0, 1), 1, (self.heads, -1)).transpose(0, 1)
-
-    def by_head(self, tokens: Tensor, weights: Tensor) -> Tensor:
-        """B x T x I and H x d x C to B x HT x C."""
-        batch, length, _ = tokens.shape
-        spread = torch.unflatten(torch.bmm(self.split(tokens), weights), 1, (batch, length))
-        return spread.transpose(0, 1).reshape(batch, self.heads * length, -1)
-
-    def to_cells(self, queries: Tensor, placed: Tensor, cells: Tensor) -> Tensor:
-        """Let tokens, B x T x C, look at cells, B x N x C (`placed`: with their positions)."""
-        batch, length, _ = queries.shape
-        asked = self.by_head(self.module.q_proj(queries), self.k)
-        mixed = torch.bmm(torch.bmm(asked, placed.transpose(1, 2)).softmax(-1), cells)
-        by_head = mixed.unflatten(1, (self.heads, length)).transpose(0, 1).flatten(1, 2)
-        found = torch.bmm(by_head, self.v).unflatten(1, (batch, length))
-        found = found.permute(1, 2, 0, 3).flatten(2) + self.module.v_proj.bias
-        given: Tensor = self.module.out_proj(found)
-        return given
-
-    def to_first(self, queries: Tensor, first: FirstLayer) -> Tensor:
-        """Let tokens, B x T x C, look at cells that are the same for all."""
-        batch, length, _ = queries.shape
-        asked = self.split(self.module.q_proj(queries) * self.scale)
-        found = torch.bmm(torch.bmm(asked, first.keys).softmax(-1), first.values)
-        found = found.transpose(0, 1).reshape(batch, length, -1)
-        given: Tensor = self.module.out_proj(found)
-        return given
-
-    def to_tokens(
-        self, cells: Tensor, placed: Tensor | FirstLayer, keys: Tensor, values: Tensor
-    ) -> Tensor:
-        """Let cells, B x N x C, look at tokens, B x T x C; returns what they become."""
-        batch, length, _ = keys.shape
-        keys, values = self.module.k_proj(keys), self.module.v_proj(values)
-        if isinstance(placed, FirstLayer):
-            scores = torch.bmm(self.split(keys), placed.queries).unflatten(1, (batch, length))
-            scores = scores.transpose(0, 1)
-        else:
-            offsets = torch.bmm(self.split(keys), self.q_bias[..., None])
-            offsets = offsets.unflatten(1, (batch, length)).transpose(0, 1).flatten(1, 2)
-            asked = self.by_head(keys, self.q)
-            scores = torch.baddbmm(offsets, asked, placed.transpose(1, 2))
-            scores = scores.unflatten(1, (self.heads, length))
-        weights = scores.softmax(2).reshape(batch, self.heads * length, -1)
-        # the weights of a head add up to one: its share of the bias goes with its values
-        given = self.by_head(values, self.out) + self.module.out_proj.bias / self.heads
-        return torch.baddbmm(cells.expand(batch, -1, -1), weights.transpose(1, 2), given)
-
-
 class LeanDecoder(MaskDecoder):  # type: ignore[misc]
     """A `MaskDecoder` over another's weights, for float32 on a processor."""
 
-    _layers: list[tuple[_Across, _Across]]
-    _final: _Across
+    _layers: list[tuple[Across, Across]]
+    _final: Across
 
     @classmethod
     def of(cls, network: SAM2Base) -> LeanDecoder:
@@ -170,10 +97,10 @@ class LeanDecoder(MaskDecoder):  # type: ignore[misc]
             lean._places = _by_cell(prompts.get_dense_pe()).contiguous()
             lean._no_mask = prompts.no_mask_embed.weight
             lean._layers = [
-                (_Across(layer.cross_attn_token_to_image), _Across(layer.cross_attn_image_to_token))
+                (Across(layer.cross_attn_token_to_image), Across(layer.cross_attn_image_to_token))
                 for layer in transformer.layers
             ]
-            lean._final = _Across(transformer.final_attn_token_to_image)
+            lean._final = Across(transformer.final_attn_token_to_image)
             outputs = [decoder.iou_token.weight, decoder.mask_tokens.weight]
             if decoder.pred_obj_scores:
                 outputs.insert(0, decoder.obj_score_token.weight)
@@ -288,8 +215,18 @@ class LeanDecoder(MaskDecoder):  # type: ignore[misc]
         )
         return masks, ious, tokens, scores
 
-    def transform(self, cells: Tensor, first: FirstLayer | None, sparse: Tensor) -> Tokens:
-        """Run the transformer: arguments as of `answer`."""
+    def transform(
+        self,
+        cells: Tensor,
+        first: FirstLayer | None,
+        sparse: Tensor,
+        outputs: Sequence[int] | None = None,
+    ) -> Tokens:
+        """Run the transformer: arguments as of `answer`.
+
+        `outputs` are the numbers of those that are wanted, in the order in which they are given;
+        None: all.
+        """
         batch = len(sparse)
         asked = torch.cat([self._outputs.expand(batch, -1, -1), sparse], dim=1)
         queries = asked
@@ -311,10 +248,16 @@ class LeanDecoder(MaskDecoder):  # type: ignore[misc]
             cells = layer.norm4(cells)
             shared, placed = None, cells + self._places
         assert placed is not None
-        wanted = len(self._outputs)
-        queries, asked = queries[:, :wanted], asked[:, :wanted]
+        wanted = list(range(len(self._outputs)) if outputs is None else outputs)
+        queries, asked = queries[:, wanted], asked[:, wanted]
         seen = self._final.to_cells(queries + asked, placed, cells)
         return Tokens(self.transformer.norm_final_attn(queries + seen), cells)
+
+    @property
+    def outputs_of_many(self) -> list[int]:
+        """The predicted IoU and the three masks of a prompt that leaves a choice."""
+        iou = int(self.pred_obj_scores)
+        return [iou, *range(iou + 2, iou + 1 + self.num_mask_tokens)]
 
     def masks(self, cells: Tensor, tokens: Tensor, maps: FineMaps, first: int = 0) -> Tensor:
         """Make logits, B x M x 4h x 4w, of B x N x C cells and B x M x C mask tokens.
@@ -325,17 +268,27 @@ class LeanDecoder(MaskDecoder):  # type: ignore[misc]
 
     def draw(self, cells: Tensor, weights: Tensor, maps: FineMaps) -> Tensor:
         """Make logits, B x M x 4h x 4w, of B x N x C cells and B x M x C/8 of `mask_weights`."""
+        batch, count, _ = cells.shape
+        step = max(1, NUMBERS_AT_ONCE // cells[0].numel())
+        grown = zip(weights.split(step), cells.split(step), strict=True)
+        logits = torch.cat(
+            [torch.bmm(some, self._grown(of, maps).transpose(1, 2)) for some, of in grown]
+        )
+        side = round(count**0.5)
+        # the last axis is two neighbours in a row: moved as one number, not one by one
+        pairs = logits.view(torch.float64).view(batch, -1, side, side, 2, 2, 2)
+        rows = pairs.permute(0, 1, 2, 4, 6, 3, 5).reshape(batch, -1, 4 * side, 2 * side)
+        return rows.view(torch.float32)
+
+    def _grown(self, cells: Tensor, maps: FineMaps) -> Tensor:
+        """Enlarge B x N x C cells to B x 16N x C/8."""
         _, _, activate, _, activate_more = self.output_upscaling
         batch, count, _ = cells.shape
         norm = self._norm
         grown = (cells @ self._enlarge).add_(maps.middle).view(batch, 4 * count, -1)
         grown = activate(F.layer_norm(grown, norm.weight.shape, norm.weight, norm.bias, norm.eps))
-        grown = activate_more((grown @ self._enlarge_more).add_(maps.fine))
-        grown = grown.view(batch, 16 * count, -1)
-        logits = torch.bmm(weights, grown.transpose(1, 2))
-        side = round(count**0.5)
-        rows = logits.view(batch, -1, side, side, 2, 2, 2, 2).permute(0, 1, 2, 4, 6, 3, 5, 7)
-        return rows.reshape(batch, -1, 4 * side, 4 * side)
+        large: Tensor = activate_more((grown @ self._enlarge_more).add_(maps.fine))
+        return large.view(batch, 16 * count, -1)
 
     def mask_weights(self, tokens: Tensor, first: int) -> Tensor:
         """B x M x C mask tokens to B x M x C/8: each through its own small network."""
@@ -347,8 +300,8 @@ class LeanDecoder(MaskDecoder):  # type: ignore[misc]
         return numbers.transpose(0, 1)
 
     def at_once(self, cells: Tensor) -> int:
-        """Return how many prompts go through together on such an image."""
-        return max(1, NUMBERS_AT_ONCE // cells[0].numel())
+        """Return how many prompts go through the transformer together on such an image."""
+        return max(LEAST_AT_ONCE, NUMBERS_AT_ONCE // cells[0].numel())
 
 
 class LeanPrompts(PromptEncoder):  # type: ignore[misc]

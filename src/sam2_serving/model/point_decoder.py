@@ -111,15 +111,16 @@ def _decode_lean(
         points=_prompts(model, embedding, points), boxes=None, masks=None
     )
     parts = []
+    outputs = decoder.outputs_of_many
     for some in sparse.split(decoder.at_once(side.cells)):
-        found = decoder.transform(side.cells, side.first, some)
-        ious = decoder.iou_prediction_head(found.out[:, -decoder.num_mask_tokens - 1])[:, 1:]
+        found = decoder.transform(side.cells, side.first, some, outputs)
+        ious = decoder.iou_prediction_head(found.out[:, 0])[:, 1:]
         wanted = _wanted(ious, min_predicted_iou)
         shown = wanted.any(dim=1)
         logits = None
         if shown.any():
-            tokens = found.out[shown, 1 - decoder.num_mask_tokens :]
-            logits = decoder.masks(found.cells[shown], tokens, side.maps, first=1)[wanted[shown]]
+            logits = decoder.masks(found.cells[shown], found.out[shown, 1:], side.maps, first=1)
+            logits = logits[wanted[shown]]
         parts.append((logits, ious, wanted))
     kept = [logits for logits, _, _ in parts if logits is not None]
     return (
