@@ -62,6 +62,7 @@ async function start() {
   mountClasses(byId("classes"), store, changes);
   const segmenting = new Segmenting(store, app, { changes, say, speak });
   const edit = (figure) => view.edit(figure);
+  const goTo = (figure) => view.goTo(figure);
   const openMenu = (figure, at) => menu.open(figure, at);
   const tools = { notices, speak, changes, openMenu, serve, reel, track };
   view = mountImage(byId("stage"), stage, store, app, tools);
@@ -71,8 +72,8 @@ async function start() {
   mountUnderway(byId("stage"), store, changes);
   mountTimeline(byId("frames"), store, tracking, track);
   new Player(store, reel);
-  const { remove } = mountFigures(byId("figures"), store, changes, { edit, openMenu });
-  const menu = figureMenu(store, changes, segmenting, { edit, remove });
+  const { remove } = mountFigures(byId("figures"), store, changes, { edit, openMenu, goTo });
+  const menu = figureMenu(store, changes, segmenting, { edit, remove, goTo });
 
   const batch = mountBatch(byId("batch"), byId("open-batch"), store, app, { speak, serve });
 

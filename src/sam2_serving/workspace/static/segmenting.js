@@ -1,5 +1,6 @@
 // What asks the app for many figures of one picture: everything in it, or one for each box.
 
+import { isLocked } from "./keeping.js";
 import { keptPrompts } from "./prompting.js";
 import { cornersOf } from "./shapes.js";
 import { newRequestId } from "./smart_tool.js";
@@ -55,11 +56,16 @@ export class Segmenting {
 
   /**
    * Put masks or polygons in the place of boxes of the open picture.
-   * @param {object[]} boxes - figures
+   * @param {object[]} all - figures; those that are locked stay
    * @param {"bitmap"|"polygon"} geometry
    */
-  inBoxes(boxes, geometry, largestOnly = false) {
-    const { place } = this.state("place");
+  inBoxes(all, geometry, largestOnly = false) {
+    const { place, locked } = this.state("place", "locked");
+    const boxes = all.filter((box) => !isLocked({ locked }, box));
+    if (!boxes.length) {
+      this.say("What is locked stays a box: unlock it first.");
+      return null;
+    }
     const settings = {
       mode: "bbox",
       bbox_coordinates: boxes.map(sidesOf),

@@ -9,11 +9,11 @@ export { nameOf };
 
 /**
  * @param {Changes} changes
- * @param {{edit: Function, openMenu: Function}} actions - called with a figure; `openMenu` also
+ * @param {{edit: Function, openMenu: Function, goTo: Function}} actions - called with a figure; `openMenu` also
  *   with a point of the window
  * @returns {{remove: (figure: object) => Promise}} deletes a figure, and offers to undo that
  */
-export function mountFigures(root, store, changes, { edit, openMenu }) {
+export function mountFigures(root, store, changes, { edit, openMenu, goTo }) {
   const count = element("span.count", {});
   const list = element("ul.figures", {});
   const notice = element("p.undo", { hidden: true });
@@ -59,7 +59,7 @@ export function mountFigures(root, store, changes, { edit, openMenu }) {
     const { figures, place } = state;
     const focused = focusOf(list);
     count.textContent = figures.length || "";
-    const actions = { edit, openMenu, remove, rename, move };
+    const actions = { edit, openMenu, remove, rename, move, goTo };
     list.replaceChildren(...figures.map((figure) => figureRow(store, figure, state, actions)));
     giveFocus(list, focused);
     if (!figures.length && place) {

@@ -13,7 +13,7 @@ export function nameOf({ id, classId, description }, classes) {
 }
 
 /**
- * @param {{edit, openMenu, remove, rename, move}} actions - called with the figure; `move` also with
+ * @param {{edit, openMenu, remove, rename, move, goTo}} actions - called with the figure; `move` also with
  *   -1 (further down in the picture) or 1
  */
 export function figureRow(store, figure, state, actions) {
@@ -50,7 +50,7 @@ export function figureRow(store, figure, state, actions) {
 }
 
 /** Name and size; Alt and the arrows put it on top of others, F2 or a double click rename it. */
-function title(figure, name, { rename, move }, locked) {
+function title(figure, name, { rename, move, goTo }, locked) {
   const kind = KINDS[figure.geometryType];
   const size = `${kind ? `${kind} · ` : ""}${Number(figure.area).toLocaleString("en")} px`;
   const begin = () => { if (!locked) askName(button, figure, rename); };
@@ -59,11 +59,12 @@ function title(figure, name, { rename, move }, locked) {
     "button.what",
     {
       type: "button",
-      title: "F2: rename. Alt+↑, Alt+↓: lower in the list is on top in the picture",
+      title: "Enter: go to. F2: rename. Alt+↑, Alt+↓: lower in the list is on top in the picture",
       on: {
         dblclick: begin,
         keydown: (event) => {
           if (event.key === "F2") begin();
+          else if (event.key === "Enter") goTo(figure);
           else if (event.altKey && keys[event.key]) keys[event.key]();
           else return;
           event.preventDefault();

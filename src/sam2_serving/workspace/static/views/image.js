@@ -226,6 +226,20 @@ class ImageView {
     this.speak("Editing: click to add or to take away.");
   }
 
+  /** Show a figure in the middle, at a size that lets its surroundings be seen. */
+  goTo({ geometryMeta: { bbox: [top, left, bottom, right] } }) {
+    if (!this.ready) return;
+    const { stage } = this;
+    const { width, height } = stage.room();
+    const wanted = Math.min(width / (right - left + 1), height / (bottom - top + 1)) / 2;
+    stage.zoom(Math.max(stage.fitScale, Math.min(wanted, 8)) / stage.scale);
+    stage.offset = {
+      x: stage.canvas.clientWidth / 2 - ((left + right + 1) / 2) * stage.scale,
+      y: stage.canvas.clientHeight / 2 - ((top + bottom + 1) / 2) * stage.scale,
+    };
+    stage.redraw();
+  }
+
   dropObject() {
     if (this.stage.drop()) return;
     if (this.reshaping.active) this.reshaping.end();

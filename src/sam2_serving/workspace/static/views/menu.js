@@ -17,10 +17,11 @@ const GAP = 8; // to the window's edge, in CSS pixels
 
 /**
  * The menu of figures, with all that this page can do with one.
- * @param {{edit: Function, remove: Function}} actions - called with a figure
+ * @param {{edit: Function, remove: Function, goTo: Function}} actions - called with a figure
  */
-export function figureMenu(store, changes, segmenting, { edit, remove }) {
+export function figureMenu(store, changes, segmenting, { edit, remove, goTo }) {
   const entriesOf = (figure) => [
+    { words: "Go to", act: () => goTo(figure) },
     ...(isLocked({ locked: store.get("locked") }, figure) ? [] : changesOf(figure)),
     ...markEntries(figure),
   ];
