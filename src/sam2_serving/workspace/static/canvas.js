@@ -1,5 +1,7 @@
 // The stage: a picture that can be zoomed and panned, with layers drawn over it.
 
+import { Levels } from "./levels.js";
+
 const MAX_SCALE = 40;
 const DRAG_PX = 5; // a press that moves less is a click
 // Room that the toolbars take, in CSS pixels.
@@ -33,8 +35,9 @@ export class Stage {
    * @param {boolean} keepView - stay zoomed and panned: it is the same size, a frame further on
    */
   show(picture, keepView = false) {
-    this.picture?.close?.();
+    this.levels?.close();
     this.picture = picture;
+    this.levels = picture && new Levels(picture, () => this.redraw());
     this.hold();
     this.held = false;
     // At once, not at the next frame: what is said of the picture is already there.
@@ -94,29 +97,77 @@ export class Stage {
     };
   }
 
-  /** Draw at the next frame. */
-  redraw() {
+  /**
+   * Draw at the next frame.
+   * @param {boolean} moved - nothing is new but where the picture is
+   */
+  redraw(moved = false) {
+    if (!moved) this.drawn = null;
     this.frame ??= requestAnimationFrame(() => {
       this.frame = null;
-      this.draw();
+      if (this.drawn) this.shift();
+      else this.draw();
     });
   }
 
   draw() {
     const { canvas, context, scale, offset } = this;
-    const ratio = devicePixelRatio;
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, canvas.width, canvas.height);
+    this.drawn = null;
     if (!this.picture) return;
-    // Where the picture is, for whoever drives the page from outside.
-    const shown = this.held ? "no" : "yes";
-    Object.assign(canvas.dataset, { scale, x: offset.x, y: offset.y, shown });
+    this.paint(offset);
+    this.drawn = { ...offset }; // the offset at which it lies on the canvas
+    this.tell();
+    this.zoomed(scale);
+  }
+
+  /** Draw what is there already where it is now, and only what came into sight anew. */
+  shift() {
+    const { canvas, context, offset, drawn } = this;
+    const { width, height } = canvas;
+    const [dx, dy] = ["x", "y"]
+      .map((axis) => Math.round((offset[axis] - drawn[axis]) * devicePixelRatio));
+    if (Math.abs(dx) >= width || Math.abs(dy) >= height) {
+      this.draw();
+      return;
+    }
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.globalCompositeOperation = "copy"; // and nothing where it was
+    context.drawImage(canvas, dx, dy);
+    context.globalCompositeOperation = "source-over";
+    drawn.x += dx / devicePixelRatio;
+    drawn.y += dy / devicePixelRatio;
+    const [top, left] = [dy > 0 ? 0 : height + dy, dx > 0 ? 0 : width + dx];
+    if (dy) this.paint(drawn, [0, top, width, Math.abs(dy)]);
+    if (dx) this.paint(drawn, [left, Math.max(dy, 0), Math.abs(dx), height - Math.abs(dy)]);
+    this.tell();
+  }
+
+  /** Tell whoever drives the page from outside where the picture is. */
+  tell() {
+    const { scale, offset: { x, y }, held } = this;
+    Object.assign(this.canvas.dataset, { scale, x, y, shown: held ? "no" : "yes" });
+  }
+
+  /** Draw the picture and what is over it: on the whole canvas, or on a part (x, y, width, height). */
+  paint(offset, part = null) {
+    const { context, scale } = this;
+    const ratio = devicePixelRatio;
+    context.save();
+    if (part) {
+      context.beginPath();
+      context.rect(...part);
+      context.clip();
+    }
     context.setTransform(ratio * scale, 0, 0, ratio * scale, ratio * offset.x, ratio * offset.y);
     context.imageSmoothingEnabled = scale < 3;
-    context.imageSmoothingQuality = "high";
-    context.drawImage(this.picture, 0, 0);
+    // Of the fitting copy of a large picture no more than each second pixel is left out.
+    context.imageSmoothingQuality = this.levels.large ? "low" : "high";
+    const { width, height } = this.picture;
+    context.drawImage(this.levels.at(scale * ratio), 0, 0, width, height);
     for (const layer of this.layers) layer(context, scale);
-    this.zoomed(scale);
+    context.restore();
   }
 
   resize() {
@@ -182,7 +233,7 @@ export class Stage {
       this.offset.x += event.clientX - last.x;
       this.offset.y += event.clientY - last.y;
       this.fitted = false;
-      this.redraw();
+      this.redraw(true);
     } else if (gesture.dragged) {
       this.tool.drag(gesture.from, this.imagePoint(event));
     }
@@ -195,6 +246,7 @@ export class Stage {
     if (!gesture) return;
     if (gesture.pan) {
       this.canvas.style.cursor = "";
+      this.redraw();
       if (event.button === 2 && !gesture.dragged) this.tool?.menu(gesture.from, event);
     } else this.tool.release(gesture.from, this.imagePoint(event), gesture.dragged, event);
   }

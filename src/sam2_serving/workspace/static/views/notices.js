@@ -14,7 +14,7 @@ const HINTS = {
 };
 const TOOL_HINTS = {
   box: "Drag a box: it becomes a figure of the chosen class",
-  reshape: "Drag the edge to move the box, a corner or a side's grip to resize it · Esc: done",
+  reshape: "Drag the edge to move it, a grip to resize it · Esc: done",
   region: "Drag a region, or apply to the whole picture · Right click: menu of a figure",
 };
 const READABLE_MS = 250; // "computing" is said only when it takes long enough to be read

@@ -20,7 +20,7 @@ export function mountToolbar(root, actions) {
   root.append(editing, ...Object.values(buttons), latency);
   return (tool, joins, changes, reshaping) => {
     buttons.finish.disabled = !reshaping.active && !["mask", "waiting"].includes(tool.state);
-    buttons.drop.disabled = !tool.active && !reshaping.active;
+    buttons.drop.disabled = !tool.active;
     buttons.undo.disabled = !tool.past.length && !changes.past.length && !changes.making;
     buttons.redo.disabled = !tool.future.length && !changes.future.length;
     editing.hidden = !reshaping.active && !tool.edited && !joins;
