@@ -253,7 +253,10 @@ def test_a_click_comes_between_the_parts_of_a_frame(model, engine, clip):
         network.sam_mask_decoder.iou_prediction_head.register_forward_hook(
             lambda _, __, out: ran.append(f"decode {len(out)}")
         ),
-        network.memory_encoder.register_forward_hook(lambda *_: ran.append("remember")),
+        # of the memory encoder, lean or not
+        network.memory_encoder.mask_downsampler.encoder[0].register_forward_hook(
+            lambda *_: ran.append("remember")
+        ),
     ]
     try:
         with closing(iter(engine.track(ask(clip), clip))) as tracking:
