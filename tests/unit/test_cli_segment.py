@@ -146,7 +146,7 @@ def test_names_of_a_project_do_not_get_in_the_way(tmp_path, monkeypatch):
 
 
 def test_what_the_sdk_reserves_is_known_here():
-    from sam2_serving.commands.formats.supervisely import RESERVED
+    from sam2_serving.project_folders import RESERVED
 
     assert set(sly.Dataset.ignorable_dirs()) <= RESERVED
 

@@ -94,7 +94,7 @@ def _without_the_part(
         window: the mask around the hole, 0 or 1.
         around: a pixel (x, y) of the part.
     """
-    filled = np.zeros_like(window)
+    filled = np.zeros(window.shape, np.uint8)  # in rows, whatever order the mask is in
     cv2.fillPoly(filled, [outline], 1)
     enclosed = (filled & window) > 0
     if not enclosed.any():
