@@ -97,6 +97,8 @@ class Tools:
 
     def smart_tool(self, settings: Any, crop: Any, clicks: Any = ()) -> np.ndarray:
         found = self.post("smart_segmentation", self.context(crop, clicks), {"settings": settings})
+        if found["bitmap"] is None:  # nothing is in the box
+            return np.zeros(SIZE, bool)
         return drawn(found["bitmap"], (found["origin"]["x"], found["origin"]["y"]))
 
     def batch(self, settings: Any) -> np.ndarray:

@@ -12,7 +12,10 @@ import supervisely as sly
 from live import Platform, RunningApp
 from pictures import boxes_all_over
 
+from sam2_serving.masks.cleanup import Cleanup
+
 SIZE = (240, 320)
+FILL = Cleanup(hole_area=2**31 - 1)
 
 
 def box_of(platform: Platform, name: str = "scene0") -> list[int]:
@@ -42,12 +45,13 @@ def drawn(result: dict[str, Any]) -> np.ndarray:
 
 def ragged_box(app: RunningApp, platform: Platform, **exact: Any) -> list[int]:
     """Return the first box whose mask has several parts and a hole: which, the weights decide."""
-    boxes = [[y0, x0, y1 - 1, x1 - 1] for x0, y0, x1, y1 in boxes_all_over(SIZE)]
-    boxes = [list(map(int, box)) for box in boxes]
+    corners = boxes_all_over(SIZE)
+    boxes = [list(map(int, (y0, x0, y1 - 1, x1 - 1))) for x0, y0, x1, y1 in corners]
     for box, found in zip(boxes, ask(app, platform, boxes, **exact)["results"], strict=True):
-        parts = found["geometries"]
-        if len(parts) > 1 and any(part["points"]["interior"] for part in parts):
-            return box
+        if found and len(found["geometries"]) > 1:
+            mask = drawn(found)
+            if (FILL.apply(mask) != mask).any():
+                return box
     raise AssertionError("no box has a mask of several parts with a hole")
 
 
@@ -110,9 +114,8 @@ def test_polygons_rectangles_and_clean_up(app: RunningApp, platform: Platform) -
     (largest,) = ask(app, platform, [box], **exact, largest_only=True)["results"]
     pixels = [drawn({**outlines, "geometries": [part]}).sum() for part in parts]
     assert largest["geometries"] == [parts[int(np.argmax(pixels))]]
-    (full,) = ask(app, platform, [box], **exact, hole_area=2**31 - 1)["results"]
-    assert not any(part["points"]["interior"] for part in full["geometries"])
-    assert drawn(full).sum() > drawn(mask).sum()
+    (full,) = ask(app, platform, [box], **exact, hole_area=FILL.hole_area)["results"]
+    assert np.array_equal(drawn(full), FILL.apply(drawn(mask)))
     (rough,) = ask(app, platform, [box], output_geometry="polygon", polygon_tolerance=5)["results"]
     corners = [
         sum(len(part["points"]["exterior"]) for part in some["geometries"])
