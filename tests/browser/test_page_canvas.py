@@ -278,6 +278,48 @@ _ROW = """([x, y]) => {
 }"""
 
 
+def test_what_is_panned_is_what_would_be_drawn(
+    served: Demo, page: Page, labeler: Labeler, target: Target
+) -> None:
+    """While it is dragged, only what comes into sight is drawn; the rest is shifted."""
+    labeler.open(served.url)
+    labeler.press("b")
+    labeler.box(*target.box)
+    labeler.expect_figures(1)
+    x, y = labeler.spot(*target.inside)
+    page.mouse.move(x, y)
+    page.mouse.wheel(0, -600)
+    labeler.wait_until(lambda: float(_scale(page)) > 2)
+    before = labeler.spot(0, 0)
+    page.mouse.down(button="right")
+    for dx, dy in ((-60, -45), (80, 40), (35, -90)):
+        page.mouse.move(x + dx, y + dy, steps=4)
+        page.evaluate(_FRAMES)
+    labeler.wait_until(
+        lambda: labeler.spot(0, 0) == pytest.approx((before[0] + 35, before[1] - 90))
+    )
+    page.evaluate(_KEEP)
+    page.mouse.up(button="right")
+    page.evaluate(_FRAMES)
+    assert page.evaluate(_OTHER) < 0.001, "but for the last bits of what lies between two pixels"
+
+
+_KEEP = """() => {
+  const canvas = document.querySelector("#canvas");
+  const { width, height } = canvas;
+  window.kept = canvas.getContext("2d").getImageData(0, 0, width, height).data;
+}"""
+# The share of values that are clearly other than those that were kept.
+_OTHER = """() => {
+  const canvas = document.querySelector("#canvas");
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  return data.filter((value, at) => Math.abs(value - window.kept[at]) > 8).length / data.length;
+}"""
+_FRAMES = """async () => {
+  for (let frame = 0; frame < 3; frame += 1) await new Promise(requestAnimationFrame);
+}"""
+
+
 @pytest.mark.long
 def test_hidden_figures_have_no_menu(
     served: Demo, page: Page, labeler: Labeler, target: Target
