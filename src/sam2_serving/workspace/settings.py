@@ -61,7 +61,9 @@ class WorkspaceSettings(BaseSettings):
         False, description="The owner may let calls of the platform's API fail, for tests."
     )
     max_request_mb: int = Field(64, ge=1, description="Largest body of a request, MiB.")
-    max_upload_mb: int = Field(4096, ge=1, description="Largest upload to team files or media, MiB.")
+    max_upload_mb: int = Field(
+        4096, ge=1, description="Largest upload to team files or media, MiB."
+    )
 
     @property
     def media_folder(self) -> Path:
