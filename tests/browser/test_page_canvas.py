@@ -90,6 +90,7 @@ def test_a_new_box_gets_a_point_in_its_middle(
     assert _context(alone.value)["positive"] == []
 
 
+@pytest.mark.long
 def test_simple_clicks_take_away_inside_and_add_outside(
     served: Demo, page: Page, labeler: Labeler, target: Target
 ) -> None:
@@ -187,6 +188,7 @@ def test_a_right_click_opens_the_classes_and_a_right_drag_pans(
     expect(menu).to_be_hidden()
 
 
+@pytest.mark.long
 def test_a_saved_box_is_moved_and_resized(
     served: Demo, page: Page, labeler: Labeler, target: Target
 ) -> None:
@@ -226,6 +228,7 @@ _SHOWN = """async () => {
 }"""
 
 
+@pytest.mark.long
 def test_masks_are_crisp_and_can_be_hidden(
     served: Demo, page: Page, labeler: Labeler, target: Target
 ) -> None:

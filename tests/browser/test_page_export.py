@@ -128,6 +128,7 @@ def drawn(geometry: Any, shape: tuple[int, int]) -> np.ndarray:
     return canvas.astype(bool)
 
 
+@pytest.mark.long
 def test_one_dataset_with_its_media_and_what_was_left_out(
     page: Page, panel: Locator, shelf: Demo, tmp_path: Path
 ) -> None:

@@ -82,6 +82,7 @@ def test_dropped_files_are_listed_and_a_bad_one_is_named(
     assert sorted(one.name for one in folder.iterdir()) == ["a.png", "b.png"]
 
 
+@pytest.mark.long
 def test_a_folder_becomes_datasets_within_a_new_one(
     page: Page, shelf: Demo, folder: Path, picture: bytes, tmp_path: Path
 ) -> None:

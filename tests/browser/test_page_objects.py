@@ -136,6 +136,7 @@ def test_a_figure_is_hidden_and_locked_also_after_a_reload(
     expect(page.get_by_role("menuitem", name="Delete", exact=True)).to_be_visible()
 
 
+@pytest.mark.long
 def test_figures_are_named_and_put_in_order_by_keys(
     mine: Demo, page: Page, labeler: Labeler
 ) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import torch
 from live import REPOSITORY, Platform, RunningApp, free_port
 from test_deploying import deploy
@@ -51,6 +52,7 @@ def test_a_click_is_upstreams_at_that_size(
         assert app.post("smart_segmentation", body).content == answer.content
 
 
+@pytest.mark.long
 def test_a_size_that_the_model_does_not_take_is_told_to_who_clicks(
     platform: Platform, app_environment: dict[str, str], tmp_path: Path
 ) -> None:
