@@ -232,11 +232,7 @@ _SHOWN = """async () => {
 def test_masks_are_crisp_and_can_be_hidden(
     served: Demo, page: Page, labeler: Labeler, target: Target
 ) -> None:
-    labeler.open(served.url)
-    labeler.box(*target.box)
-    labeler.expect_state("mask")
-    labeler.press("Space")
-    labeler.expect_figures(1)
+    _save_one(labeler, served, target)
     (figure,) = _figures(served)
     left, top = figure["geometry"]["bitmap"]["origin"]
     mask = decode_bitmap(figure["geometry"]["bitmap"]["data"])
@@ -327,11 +323,7 @@ _FRAMES = """async () => {
 def test_hidden_figures_have_no_menu(
     served: Demo, page: Page, labeler: Labeler, target: Target
 ) -> None:
-    labeler.open(served.url)
-    labeler.box(*target.box)
-    labeler.expect_state("mask")
-    labeler.press("Space")
-    labeler.expect_figures(1)
+    _save_one(labeler, served, target)
     labeler.press("Control+h")
     page.mouse.click(*labeler.spot(*target.inside), button="right")
     expect(page.get_by_role("menu", name="Class of the next figure")).to_be_visible()
@@ -339,3 +331,11 @@ def test_hidden_figures_have_no_menu(
     labeler.press("Control+h")
     page.mouse.click(*labeler.spot(*target.inside), button="right")
     expect(page.get_by_role("menuitem", name="Delete")).to_be_visible()
+
+
+def _save_one(labeler: Labeler, served: Demo, target: Target) -> None:
+    labeler.open(served.url)
+    labeler.box(*target.box)
+    labeler.expect_state("mask")
+    labeler.press("Space")
+    labeler.expect_figures(1)

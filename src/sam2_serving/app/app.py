@@ -127,7 +127,14 @@ class SegmentAnything2(SdkApp):
         self.model_precision = precision
         self.update_model_meta()
         shown = shown_name or model_info.get("model_name") or Path(checkpoint).name
-        self._loaded = Served(str(shown), place, engine.numeric_path, engine.input_size, engine)
+        self._loaded = Served(
+            model=str(shown),
+            device=place,
+            numeric_path=engine.numeric_path,
+            input_size=engine.input_size,
+            compiled=engine.compiled,
+            engine=engine,
+        )
         logger.info(
             "The model is ready",
             extra={
@@ -208,7 +215,7 @@ class SegmentAnything2(SdkApp):
             params["model_files"]["checkpoint"],
             params["device"],
             # what was compiled since then is for the next deploy
-            compiled="-compiled_" in served.numeric_path,
+            compiled=served.compiled,
         )
         self._model_frozen = False
         logger.info("The model is back on its device.")

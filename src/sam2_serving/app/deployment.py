@@ -23,6 +23,7 @@ class Served:
         device: where it runs, `cpu` or `cuda:N`.
         numeric_path: the id of its answers' numbers.
         input_size: side of the square that images are resized to, pixels.
+        compiled: whether the image encoder is.
         engine: what answers; None while the model is frozen.
     """
 
@@ -30,6 +31,7 @@ class Served:
     device: str
     numeric_path: str
     input_size: int
+    compiled: bool
     engine: Engine | None
 
 

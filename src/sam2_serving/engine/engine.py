@@ -111,6 +111,7 @@ class Engine:
         """
         self.numeric_path = model.numeric_path
         self.input_size = model.input_size
+        self.compiled = model.compiled is not None
         self._model: SegmentationModel | None = model
         self._scheduler = Scheduler(
             queue_limit, client_limit, on_arrival=lambda: self._embedder.make_way()

@@ -50,10 +50,10 @@ class LeanHeads:
             found = decoder.transform(some, None, self._sparse.expand(len(some), -1, -1))
             ious = decoder.iou_prediction_head(found.out[:, -decoder.num_mask_tokens - 1])[:, 1:]
             tokens = found.out[:, 1 - decoder.num_mask_tokens :]
-            best = ious.argmax(dim=1), torch.arange(len(some))
-            weights = decoder.mask_weights(tokens, first=1)[best[1], best[0]]
+            rows, best = torch.arange(len(some)), ious.argmax(dim=1)
+            weights = decoder.mask_weights(tokens, first=1)[rows, best]
             masks = decoder.draw(found.cells, weights[:, None], maps)
-            token = tokens[best[1], best[0]]
+            token = tokens[rows, best]
             if not decoder.use_multimask_token_for_obj_ptr:
                 token = found.out[:, -decoder.num_mask_tokens]
             parts.append((masks, ious, token, found.out[:, 0]))

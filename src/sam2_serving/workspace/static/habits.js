@@ -1,5 +1,7 @@
 // What a person has chosen about how the page behaves: remembered in the browser.
 
+import { keep, recall } from "./remembering.js";
+
 const KEY = "sam2-serving.habits";
 const DEFAULTS = Object.freeze({
   autoPoint: true, // a new box gets a positive point in its middle
@@ -14,19 +16,11 @@ export function rememberHabits(store) {
   store.set({ ...DEFAULTS, ...remembered() });
   store.watch(Object.keys(DEFAULTS), (state) => {
     const chosen = Object.keys(DEFAULTS).map((name) => [name, state[name]]);
-    try {
-      localStorage.setItem(KEY, JSON.stringify(Object.fromEntries(chosen)));
-    } catch {
-      // A browser may refuse to remember anything: then it holds until the page is closed.
-    }
+    keep(KEY, Object.fromEntries(chosen));
   });
 }
 
 function remembered() {
-  try {
-    const kept = Object.entries(JSON.parse(localStorage.getItem(KEY)) ?? {});
-    return Object.fromEntries(kept.filter(([name, value]) => typeof value === typeof DEFAULTS[name]));
-  } catch {
-    return {};
-  }
+  const kept = Object.entries(recall(KEY));
+  return Object.fromEntries(kept.filter(([name, value]) => typeof value === typeof DEFAULTS[name]));
 }

@@ -1,5 +1,7 @@
 // Figures that are hidden or locked one by one: remembered in the browser, for each project.
 
+import { keep, recall } from "./remembering.js";
+
 const MOST = 5000; // of each: the oldest are forgotten
 
 /** What a figure is hidden and locked by: in a video or a volume, its object on all places. */
@@ -12,23 +14,13 @@ export const isLocked = (state, figure) => state.locked.includes(markOf(figure))
 export function rememberMarks(store) {
   const key = `sam2-serving.marks.${store.get("session").project}`;
   store.set(remembered(key));
-  store.watch(["veiled", "locked"], ({ veiled, locked }) => {
-    try {
-      localStorage.setItem(key, JSON.stringify({ veiled, locked }));
-    } catch {
-      // A browser may refuse to remember anything: then it holds until the page is closed.
-    }
-  });
+  store.watch(["veiled", "locked"], ({ veiled, locked }) => keep(key, { veiled, locked }));
 }
 
 function remembered(key) {
   const list = (given) => (Array.isArray(given) ? given.filter((one) => typeof one === "string") : []);
-  try {
-    const { veiled, locked } = JSON.parse(localStorage.getItem(key)) ?? {};
-    return { veiled: list(veiled), locked: list(locked) };
-  } catch {
-    return { veiled: [], locked: [] };
-  }
+  const { veiled, locked } = recall(key);
+  return { veiled: list(veiled), locked: list(locked) };
 }
 
 /** Hide or lock figures, or show and unlock them. @param {"veiled"|"locked"} name */

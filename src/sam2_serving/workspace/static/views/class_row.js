@@ -1,6 +1,7 @@
 // A row of the list of classes.
 
 import { element, iconButton } from "../dom.js";
+import { rename } from "./renaming.js";
 
 /**
  * @param {{choose, alter, put, remove}} actions - called with the class; `alter` also with what is
@@ -14,12 +15,12 @@ export function classRow(one, index, chosen, actions) {
     { htmlFor: `class-${id}`, title: `${title}${number}. F2: rename. Alt+↑, Alt+↓ or drag: order` },
     title,
   );
-  const rename = () => askTitle(name, one, (news) => actions.alter(one, { title: news }));
-  name.addEventListener("dblclick", rename);
+  const ask = () => askTitle(name, one, (news) => actions.alter(one, { title: news }));
+  name.addEventListener("dblclick", ask);
   const keys = {
     ArrowUp: (event) => event.altKey && actions.put(one, index - 1),
     ArrowDown: (event) => event.altKey && actions.put(one, index + 1),
-    F2: rename,
+    F2: ask,
   };
   const radio = element("input", {
     type: "radio", name: "class", id: `class-${id}`, value: id, checked: chosen, data: { part: "choose" },
@@ -38,7 +39,7 @@ export function classRow(one, index, chosen, actions) {
     "aria-label": `Colour of ${title}`, data: { part: "color" },
     on: { change: () => actions.alter(one, { color: paint.value }) },
   });
-  const edit = iconButton("pencil", `Rename ${title} (F2)`, rename);
+  const edit = iconButton("pencil", `Rename ${title} (F2)`, ask);
   const trash = iconButton("trash", `Remove the class ${title}`, () => actions.remove(one));
   Object.assign(edit.dataset, { part: "rename" });
   Object.assign(trash.dataset, { part: "remove" });
@@ -79,29 +80,15 @@ function dragged(row, one, index, { put }) {
   return row;
 }
 
-function askTitle(name, { title }, rename) {
+function askTitle(name, { title }, take) {
   const field = element("input.name", {
     type: "text", maxLength: 256, value: title, "aria-label": `New name of ${title}`,
   });
   const row = name.closest(".class");
   row.draggable = false; // else a drag in the field would be one of the row
-  let over = false;
-  const end = (keep) => {
-    if (over) return;
-    over = true;
-    const news = field.value.trim();
+  rename(name, field, (text) => {
     row.draggable = true;
-    field.replaceWith(name);
     row.querySelector("[data-part=choose]").focus();
-    if (keep && news && news !== title) rename(news);
-  };
-  field.addEventListener("keydown", (event) => {
-    event.stopPropagation();
-    if (event.key === "Enter") end(true);
-    if (event.key === "Escape") end(false);
+    if (text && text !== title) take(text);
   });
-  field.addEventListener("blur", () => end(true));
-  name.replaceWith(field);
-  field.focus();
-  field.select();
 }

@@ -4,6 +4,7 @@ import { colorOf } from "../colors.js";
 import { element, iconButton } from "../dom.js";
 import { isLocked, isVeiled, setMarks } from "../keeping.js";
 import { swatch } from "./classes.js";
+import { rename } from "./renaming.js";
 
 const KINDS = { rectangle: "box", polygon: "polygon" };
 
@@ -50,10 +51,10 @@ export function figureRow(store, figure, state, actions) {
 }
 
 /** Name and size; Alt and the arrows put it on top of others, F2 or a double click rename it. */
-function title(figure, name, { rename, move, goTo }, locked) {
+function title(figure, name, { rename: take, move, goTo }, locked) {
   const kind = KINDS[figure.geometryType];
   const size = `${kind ? `${kind} · ` : ""}${Number(figure.area).toLocaleString("en")} px`;
-  const begin = () => { if (!locked) askName(button, figure, rename); };
+  const begin = () => { if (!locked) askName(button, figure, take); };
   const keys = { ArrowUp: () => move(figure, -1), ArrowDown: () => move(figure, 1) };
   const button = element(
     "button.what",
@@ -78,27 +79,13 @@ function title(figure, name, { rename, move, goTo }, locked) {
   return button;
 }
 
-function askName(button, figure, rename) {
+function askName(button, figure, take) {
   const field = element("input", {
     type: "text", maxLength: 256, value: figure.description ?? "", placeholder: "Name",
     "aria-label": "Name of the figure",
   });
-  let over = false;
-  const end = (keep) => {
-    if (over) return;
-    over = true;
-    const description = field.value.trim();
-    field.replaceWith(button);
+  rename(button, field, (text) => {
     button.focus();
-    if (keep && description !== (figure.description ?? "")) rename(figure, description);
-  };
-  field.addEventListener("keydown", (event) => {
-    event.stopPropagation();
-    if (event.key === "Enter") end(true);
-    if (event.key === "Escape") end(false);
+    if (text !== null && text !== (figure.description ?? "")) take(figure, text);
   });
-  field.addEventListener("blur", () => end(true));
-  button.replaceWith(field);
-  field.select();
-  field.focus();
 }
