@@ -1,6 +1,7 @@
 """What the guard passes on, and to whom."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -30,7 +31,9 @@ def post(guard: Guard, path: str) -> httpx.Response:
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.post(path, json={}, headers={"X-Request-Id": "an-id"})
 
-    return asyncio.run(call())
+    # A browser test of the same worker may have left an event loop running in this thread.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, call()).result(30)
 
 
 @pytest.mark.parametrize("prefix", ["", "/net/tool"])
