@@ -25,6 +25,7 @@ from sam2_serving.workspace import (
     browser_import,
     browser_media,
     browser_tracks,
+    browser_volumes,
     proxy,
 )
 from sam2_serving.workspace.answers import add_error_handlers
@@ -95,6 +96,7 @@ _OF_THE_PAGE = (
     browser_changes,
     browser_batch,
     browser_tracks,
+    browser_volumes,
     browser_export,
     browser_import,
     browser_faults,

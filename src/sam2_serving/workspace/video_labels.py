@@ -1,4 +1,4 @@
-"""What the store keeps of videos besides figures: objects and tags."""
+"""What the store keeps of videos and volumes besides figures: objects and tags."""
 
 from __future__ import annotations
 
@@ -66,6 +66,25 @@ def runs_of(store: Store, video_id: int) -> dict[int, list[Run]]:
         for object_id, by_model, packed in session.execute(query):
             human[object_id] |= dict.fromkeys(json.loads(packed), not by_model)
     return {object_id: _runs(frames_of) for object_id, frames_of in human.items()}
+
+
+def slices_of(store: Store, volume_id: int) -> dict[int, dict[str, list[int]]]:
+    """Return on which slices a volume's objects have figures, by object and plane, in order."""
+    places = func.json_group_array(Figure.place.distinct())
+    query = (
+        select(Figure.object_id, places)
+        .where(Figure.entity_id == volume_id, Figure.object_id.is_not(None))
+        .group_by(Figure.object_id)
+    )
+    found: dict[int, dict[str, list[int]]] = {}
+    with store.reading() as session:
+        for object_id, packed in session.execute(query):
+            by_plane: dict[str, list[int]] = defaultdict(list)
+            for place in json.loads(packed):
+                plane, _, index = place.partition(":")
+                by_plane[plane].append(int(index))
+            found[object_id] = {plane: sorted(indices) for plane, indices in by_plane.items()}
+    return found
 
 
 def _runs(human: dict[int, bool]) -> list[Run]:

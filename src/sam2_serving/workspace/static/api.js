@@ -55,9 +55,16 @@ export const changeFigure = (figureId, figure) =>
   request("PUT", `/workspace/api/figures/${figureId}`, figure);
 /** How many figures each place of the medium holds; an image is its only place. */
 export const getPlaces = async (place) => (place.places ? request("GET", place.places) : {});
-/** A video's objects, and on which frames they have figures; other media have none. */
-export const getObjects = async ({ kind, id }) =>
-  (kind === "video" ? request("GET", `/workspace/api/videos/${id}/objects`) : []);
+/**
+ * The objects of a video or a volume, and on which frames (`frames`) or slices (`slices`, by plane)
+ * they have figures; other media have none.
+ */
+export async function getObjects({ kind, id }) {
+  if (kind === "video") return request("GET", `/workspace/api/videos/${id}/objects`);
+  if (kind !== "volume") return [];
+  const objects = await request("GET", `/workspace/api/volumes/${id}/objects`);
+  return objects.map((object) => ({ ...object, frames: [] }));
+}
 export const getTracks = ({ id }) => request("GET", `/workspace/api/videos/${id}/tracks`);
 /** @param {{frame, frames, direction, objectIds}} wish */
 export const startTrack = ({ id }, wish) =>

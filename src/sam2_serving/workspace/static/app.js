@@ -23,6 +23,8 @@ import { figureMenu } from "./views/menu.js";
 import { mountModes } from "./views/modes.js";
 import { Notices } from "./views/notices.js";
 import { mountServe } from "./views/serve.js";
+import { mountPlanes } from "./views/planes.js";
+import { mountProbing } from "./views/probing.js";
 import { mountSlices } from "./views/slices.js";
 import { mountUnderway } from "./views/underway.js";
 
@@ -31,6 +33,26 @@ const byId = (id) => document.getElementById(id);
 /** Say something to people who cannot see the stage. */
 function speak(words) {
   byId("spoken").textContent = words;
+}
+
+const ADDRESS_MS = 300; // browsers bear only so many changes of the address in a long time,
+const AT_ONCE = 30; // but some more in a short one
+let spare = AT_ONCE;
+let written = 0;
+let writing = null;
+
+/** Say in the address bar what is open: at once, or while something is dragged for long, soon. */
+function writeAddress(address) {
+  clearTimeout(writing);
+  const now = performance.now();
+  spare = Math.min(spare + (now - written) / ADDRESS_MS, AT_ONCE);
+  written = now;
+  const write = () => {
+    spare -= 1;
+    history.replaceState(null, "", address);
+  };
+  if (spare >= 1) write();
+  else writing = setTimeout(write, ADDRESS_MS);
 }
 
 /** Open the place that the address names (`#image=7`, `#video=3&frame=12`), else the first medium. */
@@ -66,6 +88,8 @@ async function start() {
   const openMenu = (figure, at) => menu.open(figure, at);
   const tools = { notices, speak, changes, openMenu, serve, reel, track };
   view = mountImage(byId("stage"), stage, store, app, tools);
+  mountPlanes(byId("planes"), store, stage);
+  mountProbing(byId("stage"), store, stage, { step: (count) => view.step(count) });
   mountModes(byId("modes"), byId("zoom"), store);
   mountApply(byId("apply"), store, segmenting);
   mountBoxes(byId("boxes"), store, segmenting);
@@ -81,8 +105,7 @@ async function start() {
   mountExport(byId("export"), byId("open-export"), store, speak);
 
   store.watch(["place", "playing"], ({ place, playing }) => {
-    // Browsers bear only so many changes of the address in a short time.
-    if (place && !playing) history.replaceState(null, "", addressOf(place));
+    if (place && !playing) writeAddress(addressOf(place));
     byId("where").textContent = place
       ? `${place.name} · ${place.width} × ${place.height}`
       : session.project;

@@ -9,6 +9,8 @@ const DEFAULTS = Object.freeze({
   preview: false, // the mask under the pointer is shown before a click
   opacity: 40, // of figures' fill, in percent
   coloring: "class",
+  planes: true, // a volume's other two planes are shown, too
+  cross: true, // and its cross-hair
 });
 
 /** Put what was chosen before into the store, and remember what is chosen from now on. */

@@ -1,7 +1,11 @@
 // Places: the picture that is open. An image or a photo is one; a video has one for each frame, a
 // volume one for each slice (and shows it under a window of intensities).
 
-/** @typedef {{frame?: number, plane?: string, slice?: number, center?: number, width?: number}} At */
+/**
+ * @typedef {{frame?: number, plane?: string, slice?: number, center?: number, width?: number,
+ *   axial?: number, coronal?: number, sagittal?: number}} At - the last three are the slices that
+ *   cross: a voxel of the volume. `slice` is the one of `plane`
+ */
 
 const remembered = new Map(); // medium key -> where it was left
 
@@ -25,6 +29,14 @@ export function openPlace(store, medium, at = {}) {
   const place = placeOf(medium, { ...remembered.get(keyOf(medium)), ...at });
   remembered.set(keyOf(medium), place.at);
   store.set({ medium, place });
+}
+
+/** Open the next medium of the list (`way` 1), or the one before (-1). */
+export function openNext(store, way) {
+  const media = store.get("datasets").flatMap(mediaOf);
+  const medium = store.get("medium");
+  const next = media[media.findIndex((one) => medium && keyOf(one) === keyOf(medium)) + way];
+  if (next) openPlace(store, next);
 }
 
 /**
@@ -65,8 +77,9 @@ const MAKERS = {
 
   volume(volume, at, base) {
     const plane = at.plane in volume.planes ? at.plane : "axial";
-    const { width, height, slices } = volume.planes[plane];
-    const slice = clamp(at.slice ?? Math.floor(slices / 2), slices);
+    const { width, height } = volume.planes[plane];
+    const cross = crossOf(volume, { ...at, [plane]: at.slice ?? at[plane] });
+    const slice = cross[plane];
     const window = { center: at.center ?? volume.window.center, width: at.width ?? volume.window.width };
     const here = `${base}/slices/${plane}/${slice}`;
     const shown = new URLSearchParams({ ...window, v: volume.version });
@@ -87,10 +100,17 @@ const MAKERS = {
           window_width: window.width,
         },
       },
-      at: { plane, slice, ...window },
+      at: { plane, slice, ...window, ...cross },
     };
   },
 };
+
+/** The slices that cross; at first those in the middle. */
+function crossOf({ planes }, at) {
+  const slices = Object.entries(planes).map(([plane, { slices: count }]) =>
+    [plane, clamp(at[plane] ?? Math.floor(count / 2), count)]);
+  return Object.fromEntries(slices);
+}
 
 const NORMALS = {
   sagittal: { x: 1, y: 0, z: 0 },
@@ -125,7 +145,7 @@ export function addressed(hash, media) {
   const medium = media.find(({ kind, id }) => Number(given.get(kind)) === id);
   if (!medium) return null;
   const at = {};
-  for (const name of ["frame", "slice", "center", "width"]) {
+  for (const name of ["frame", "slice", "center", "width", "axial", "coronal", "sagittal"]) {
     const number = Number(given.get(name) || NaN);
     if (Number.isFinite(number)) at[name] = number;
   }

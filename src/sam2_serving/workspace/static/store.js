@@ -48,6 +48,8 @@ export const store = createStore({
   selected: null, // id of the figure that is pointed at in the list
   tool: "smart", // what a drag on the picture is: "smart" (a prompt), "box", "region" (to apply to),
   // "reshape" (of a saved box)
+  planes: true, // habits.js: a volume's other two planes are shown beside the one that is worked on
+  cross: true, // and this: so is the cross-hair
   region: null, // first and last pixel of the part of the picture to apply the model to; null: all
   hidden: false, // saved figures are not drawn
   veiled: [], // those that are hidden one by one: see keeping.js

@@ -106,6 +106,8 @@ class ImageView {
 
   async open(place) {
     const before = this.place;
+    // The cross-hair of a volume went elsewhere on this very slice: the picture stays.
+    if (place?.medium.kind === "volume" && before?.picture === place.picture) return;
     this.place = place;
     const film = place && this.reel.take(place.key);
     if (film) {

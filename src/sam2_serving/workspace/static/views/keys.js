@@ -5,11 +5,14 @@ const PRESSED = "button, a[href], summary, input[type=checkbox], input[type=radi
 const AGAIN = new Set(["arrowleft", "arrowright", "z", "y"]); // what a key that is held goes on doing
 const HAS_ARROWS = "input[type=range], input[type=radio]";
 
+/** Whether a key is not meant for the picture: a person is typing, or a panel is open. */
+export const isElsewhere = ({ target }) =>
+  Boolean(target.closest?.(TYPED) || document.querySelector("dialog[open]"));
+
 /** Call an action when its key is pressed, unless a person is typing or a panel is open. */
 export function bindKeys(actions) {
   addEventListener("keydown", (event) => {
-    const typing = event.target.closest?.(TYPED);
-    if (typing || document.querySelector("dialog[open]")) return;
+    if (isElsewhere(event)) return;
     if (event.key === "Escape" && document.querySelector(":popover-open")) return; // it closes
     const action = actionOf(event, actions);
     if (!action) return;
