@@ -5,9 +5,11 @@ from sam2_serving.engine.doubts import Doubt, DoubtRules
 from sam2_serving.engine.embedder import ImageSource
 from sam2_serving.engine.embedding_files import DiskTier
 from sam2_serving.engine.embeddings import ImageKey
-from sam2_serving.engine.engine import Engine, EngineStats, Segmentation
+from sam2_serving.engine.engine import Engine, Segmentation
 from sam2_serving.engine.errors import Busy, Cancelled, EngineClosed
+from sam2_serving.engine.observing import Observer
 from sam2_serving.engine.scheduler import Priority
+from sam2_serving.engine.stats import EngineStats
 from sam2_serving.engine.tracking import Tracking
 from sam2_serving.engine.tracking_request import (
     Frames,
@@ -34,6 +36,7 @@ __all__ = [
     "Keyframe",
     "ObjectOnFrame",
     "ObjectToTrack",
+    "Observer",
     "Priority",
     "Segmentation",
     "TrackedFrame",

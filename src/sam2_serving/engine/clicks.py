@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sam2_serving.engine.embeddings import EmbeddingKey
 from sam2_serving.engine.first_passes import FirstPasses
+from sam2_serving.engine.observing import NOBODY, Observer
 from sam2_serving.model import ImageEmbedding, Prediction, Prompts, Refine, SegmentationModel
 from sam2_serving.model.clicks import Click, segment_clicks
 from sam2_serving.model.many import form_of
@@ -37,9 +38,10 @@ class WaitingClicks:
     thread.
     """
 
-    def __init__(self, first_passes: FirstPasses) -> None:
+    def __init__(self, first_passes: FirstPasses, observer: Observer = NOBODY) -> None:
         """Begin with none; what is made of first passes is remembered there."""
         self._first_passes = first_passes
+        self._observer = observer
         self._lock = threading.Lock()
         self._waiting: dict[WaitingClick, None] = {}
 
@@ -85,6 +87,7 @@ class WaitingClicks:
             if first is not None:
                 self._first_passes.put(first, passes.first)
             one.answer = passes.answer
+        self._observer.together("clicks", len(together))
 
     @staticmethod
     def _first(click: WaitingClick) -> tuple[EmbeddingKey, Prompts] | None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from sam2_serving.engine.ahead import AheadCounters
 from sam2_serving.engine.cancel import CancelToken
 from sam2_serving.engine.embeddings import EmbeddingKey, EmbeddingStore, ImageKey
+from sam2_serving.engine.observing import NOBODY, Observer, timed
 from sam2_serving.engine.prefetch import Attempt, Plan, PrefetchCounters, Prefetcher
 from sam2_serving.engine.scheduler import Priority, Scheduler
 from sam2_serving.engine.turns import EncodeTurn
@@ -52,6 +53,7 @@ class Embedder:
         open_model: Callable[[], SegmentationModel],
         scheduler: Scheduler,
         store: EmbeddingStore,
+        observer: Observer = NOBODY,
     ) -> None:
         """Take what it needs.
 
@@ -59,7 +61,9 @@ class Embedder:
             open_model: returns the network, which is not held here; raises EngineClosed.
             scheduler: of the device.
             store: of embeddings.
+            observer: is told how long it takes to make one.
         """
+        self._observer = observer
         self._open_model = open_model
         self._scheduler = scheduler
         self._store = store
@@ -138,11 +142,13 @@ class Embedder:
         # Nothing holds the model while the image is fetched, so a redeploy meanwhile frees its
         # memory.
         pixels = source.load()
-        prepared = self._open_model().prepare(pixels)
+        with timed(self._observer, "prepare"):
+            prepared = self._open_model().prepare(pixels)
 
         def encode() -> Parts[ImageEmbedding]:
             if not go_on():
                 raise CancelledError
             return self._open_model().encode_in_parts(prepared)
 
-        return turn.run(InParts(encode))
+        with timed(self._observer, "encode"):
+            return turn.run(InParts(encode))

@@ -17,21 +17,22 @@ import torch
 from sam2_serving.engine.automatic import AutomaticJob
 from sam2_serving.engine.cancel import CancelToken
 from sam2_serving.engine.clicks import WaitingClick, WaitingClicks
-from sam2_serving.engine.embedder import AheadStats, Embedder, ImageSource
-from sam2_serving.engine.embedding_files import DiskTier, EmbeddingFiles, FileCounters
+from sam2_serving.engine.embedder import Embedder, ImageSource
+from sam2_serving.engine.embedding_files import DiskTier, EmbeddingFiles
 from sam2_serving.engine.embedding_format import origin_of
 from sam2_serving.engine.embeddings import (
     EmbeddingKey,
     EmbeddingStore,
     ImageKey,
-    StoreCounters,
     Tier,
 )
 from sam2_serving.engine.errors import Cancelled, EngineClosed
 from sam2_serving.engine.first_passes import FirstPasses
 from sam2_serving.engine.held_states import HeldStates
+from sam2_serving.engine.observing import NOBODY, Observer, timed
 from sam2_serving.engine.prefetch import Plan
 from sam2_serving.engine.scheduler import Priority, Scheduler
+from sam2_serving.engine.stats import DeviceMemory, EngineStats
 from sam2_serving.engine.tracking import Tracking
 from sam2_serving.engine.tracking_request import Frames, TrackingRequest
 from sam2_serving.engine.turns import DeviceTurns
@@ -65,17 +66,6 @@ class Segmentation:
     numeric_path: str
 
 
-@dataclass(frozen=True)
-class EngineStats:
-    """What the engine holds and did; `files` is None if embeddings are not kept on disk."""
-
-    store_bytes: int
-    store: StoreCounters
-    waiting: dict[Priority, int]
-    ahead: AheadStats
-    files: FileCounters | None = None
-
-
 class Engine:
     """One model on one device, shared by any number of threads.
 
@@ -94,6 +84,7 @@ class Engine:
         queue_limit: int = 256,
         client_limit: int | None = None,
         ahead_share: float = 0.25,
+        observer: Observer = NOBODY,
     ) -> None:
         """Start the device thread.
 
@@ -108,13 +99,18 @@ class Engine:
             client_limit: units that may wait for one client; default: as many as may wait at all.
             ahead_share: part of `store_bytes` that embeddings may take which nobody has asked for
                 yet; 0: none are made.
+            observer: is told how long things take.
         """
+        self._observer = observer
         self.numeric_path = model.numeric_path
         self.input_size = model.input_size
         self.compiled = model.compiled is not None
         self._model: SegmentationModel | None = model
         self._scheduler = Scheduler(
-            queue_limit, client_limit, on_arrival=lambda: self._embedder.make_way()
+            queue_limit,
+            client_limit,
+            on_arrival=lambda: self._embedder.make_way(),
+            observer=observer,
         )
         on_cpu = model.device.type == "cpu"
         self._files = self._open_files(disk, model) if disk and disk.budget else None
@@ -125,9 +121,9 @@ class Engine:
             files=self._files,
             ahead_bytes=int(store_bytes * ahead_share),
         )
-        self._embedder = Embedder(self._open_model, self._scheduler, self._store)
+        self._embedder = Embedder(self._open_model, self._scheduler, self._store, observer)
         self._first_passes = FirstPasses()
-        self._waiting_clicks = WaitingClicks(self._first_passes)
+        self._waiting_clicks = WaitingClicks(self._first_passes, observer)
         self._held_states = HeldStates(held_bytes)
         self._trackings: WeakSet[Tracking] = WeakSet()
         self._closing = threading.Lock()
@@ -164,7 +160,10 @@ class Engine:
                 embedding = self._embedder.embedding(source, Priority.CLICK_ENCODE, cancel)
                 click = WaitingClick(key, embedding, prompts, refine)
                 decode = self._together if self._open_model().clicks_at_once > 1 else self._alone
-                return decode(click, cancel, source.client)()
+                with timed(self._observer, "decode"):
+                    finish = decode(click, cancel, source.client)
+                with timed(self._observer, "enlarge"):
+                    return finish()
         except CancelledError as error:
             raise Cancelled("The request was given up.") from error
 
@@ -209,7 +208,9 @@ class Engine:
             for unit in units:
                 asked = [prompts[at] for at in unit]
                 decode = partial(self._decode_many, embedding, asked, refine)
-                found = self._scheduler.run(Priority.MANY, decode, cancel, job, source.client)
+                with timed(self._observer, "decode"):
+                    found = self._scheduler.run(Priority.MANY, decode, cancel, job, source.client)
+                self._observer.together("prompts", len(unit))
                 for at, finish in zip(unit, found, strict=True):
                     yield at, finish()
         except CancelledError as error:
@@ -297,9 +298,15 @@ class Engine:
 
     def stats(self) -> EngineStats:
         """Return what the engine holds and did."""
-        files = None if self._files is None else self._files.counters
-        store, waiting = self._store, self._scheduler.depth()
-        return EngineStats(store.nbytes, store.counters, waiting, self._embedder.stats(), files)
+        model = self._model
+        return EngineStats(
+            store_bytes=self._store.nbytes,
+            store=self._store.counters,
+            waiting=self._scheduler.depth(),
+            ahead=self._embedder.stats(),
+            files=None if self._files is None else self._files.counters,
+            memory=None if model is None else DeviceMemory.of(model.device),
+        )
 
     def close(self) -> None:
         """Stop: what waits fails with `EngineClosed`, the device's memory is given back."""

@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, TypeVar
@@ -26,6 +27,7 @@ from typing import Any, TypeVar
 from sam2_serving.engine.cancel import CancelToken
 from sam2_serving.engine.costs import UnitCosts
 from sam2_serving.engine.errors import Busy, ClientBusy, EngineClosed
+from sam2_serving.engine.observing import NOBODY, Observer
 from sam2_serving.model.parts import InParts, Parts
 
 T = TypeVar("T")
@@ -89,6 +91,11 @@ class _Unit:
     client: str = ""
     future: Future[Any] = field(default_factory=Future)
     passed_over: int = 0
+    # what the one who asked has set holds for the work too: the id of a request in the log, say
+    context: Context = field(default_factory=copy_context)
+    queued: float = field(default_factory=time.perf_counter)
+    waited: float = 0.0
+    ran: float = 0.0
 
     @property
     def begun(self) -> bool:
@@ -117,6 +124,7 @@ class Scheduler:
         client_limit: int | None = None,
         on_arrival: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
+        observer: Observer = NOBODY,
     ) -> None:
         """Start the worker.
 
@@ -127,8 +135,10 @@ class Scheduler:
             on_arrival: called after anything but a prefetch was queued, on the thread of the one
                 who queued it.
             clock: seconds.
+            observer: is told how long units waited and ran.
         """
         self.costs = UnitCosts()
+        self._observer = observer
         self._queue_limit = queue_limit
         self._client_limit = queue_limit if client_limit is None else client_limit
         self._on_arrival = on_arrival
@@ -321,20 +331,31 @@ class Scheduler:
         """Run a unit, or as many of its parts as it may now."""
         work = unit.work
         until = self._clock() + LONGEST_TURN_S if self._overtook else None
+        began = time.perf_counter()
+        if not unit.begun:
+            unit.waited = began - unit.queued
         try:
             with self.costs.measure(unit.priority):
-                work.advance()
+                unit.context.run(work.advance)
                 while not (work.finished or self._makes_way(unit, until)):
-                    work.advance()
+                    unit.context.run(work.advance)
         except BaseException as error:  # the one who waits decides what it means
+            self._tell(unit, began, ended=True)
             unit.future.set_exception(error)
             # the error's traceback holds this frame: without this, frame and error hold each other
             del unit
         else:
+            self._tell(unit, began, ended=work.finished)
             if work.finished:
                 unit.future.set_result(work.result)
             else:
                 self._put_back(unit)
+
+    def _tell(self, unit: _Unit, began: float, *, ended: bool) -> None:
+        """Count the turn that began then; tell of a unit that ends, before its answer is out."""
+        unit.ran += time.perf_counter() - began
+        if ended:
+            unit.context.run(self._observer.ran, unit.priority, unit.waited, unit.ran)
 
     def _makes_way(self, unit: _Unit, until: float | None) -> bool:
         """Tell whether something more urgent waits for a unit that stopped between two parts."""
