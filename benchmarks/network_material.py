@@ -34,7 +34,7 @@ def tiny(device: str) -> SegmentationModel:
     """
     torch.manual_seed(7)
     if torch.device(device).type == "cpu":
-        keep_freed_memory()
+        keep_freed_memory(512)
     return SegmentationModel(build_network(TINY), TINY, torch.device(device))
 
 

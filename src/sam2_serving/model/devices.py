@@ -91,32 +91,26 @@ _MMAP_THRESHOLD, _TRIM_THRESHOLD, _ARENAS = -3, -1, -8
 """Numbers of glibc's settings, from its malloc.h."""
 
 
-def share_freed_memory() -> bool:
-    """Let all threads that start from now on allocate from one place, where the C library is glibc.
-
-    By default each thread has a place of its own, where what one has freed is of no use to another:
-    a store of embeddings of 32 MiB, filled over and over, took 57 to 73 MiB, and 24 to 40 MiB so
-    (measured with benchmarks/memory.py).
-
-    Returns:
-        whether the library could be told.
-    """
-    return _tell_allocator((_ARENAS, 1))
-
-
-def keep_freed_memory() -> bool:
+def keep_freed_memory(most_mib: int) -> bool:
     """Let the C library keep what is freed for the next allocation, where it is glibc.
 
-    By default it gives each freed block of more than 32 MiB back to the system, which then hands
-    out empty pages one by one: with a large network on a processor that takes a fifth of the
-    encoder's time. Kept are up to 512 MiB; blocks of 256 MiB and more go back as before.
+    By default it gives large freed blocks back to the system, which then hands out empty pages one
+    by one: with a large network on a processor that takes a fifth of the encoder's time, and
+    remembering 16 objects takes nano a quarter longer.
+
+    All threads that start from now on allocate from one place, too: by default each has a place of
+    its own, where what one has freed is of no use to another. A store of embeddings of 32 MiB,
+    filled over and over, took 57 to 73 MiB, and 24 to 40 MiB so (benchmarks/memory.py).
+
+    Args:
+        most_mib: kept at the end of the heap; blocks of half of it and more go back as before.
 
     Returns:
         whether the library could be told.
     """
     # memory of threads' own arenas comes in pieces of 64 MiB: too small for these blocks
     return _tell_allocator(
-        (_MMAP_THRESHOLD, 256 * 2**20), (_TRIM_THRESHOLD, 512 * 2**20), (_ARENAS, 1)
+        (_MMAP_THRESHOLD, most_mib * 2**19), (_TRIM_THRESHOLD, most_mib * 2**20), (_ARENAS, 1)
     )
 
 

@@ -1,6 +1,6 @@
 """The image encoder with less work, for processors: the same weights, the same function.
 
-The backbone's blocks are run as they are. Beside them,
+The backbone's blocks are run as they are, on windows (`lean_trunk`). Beside them,
 
 - positions of the patches are computed once and not for every image;
 - positions of the levels, copies as large as the maps, are not made: one is read, by the tracker;
@@ -17,7 +17,8 @@ from sam2.modeling.backbones.image_encoder import FpnNeck
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
-from sam2_serving.model.encoding import Maps, walk
+from sam2_serving.model.encoding import Maps
+from sam2_serving.model.lean_trunk import walk_windows
 from sam2_serving.model.parts import Parts
 
 
@@ -52,7 +53,7 @@ class LeanEncoder:
     def encode(self, pixels: Tensor) -> Parts[Maps]:
         """Return the maps that the decoder reads of 1 x 3 x S x S pixels, finest first."""
         # not named here: nobody needs the first cells once there are others
-        levels = yield from walk(self._trunk, self._first_cells(pixels))
+        levels = yield from walk_windows(self._trunk, self._first_cells(pixels))
         coarsest = _linear(levels[3], self._coarsest)
         coarse = _linear(levels[2], self._coarse)
         # each of the coarsest cells is added to the four that lie in it

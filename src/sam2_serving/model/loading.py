@@ -19,7 +19,6 @@ from sam2_serving.model.devices import (
     give_freed_memory_back,
     keep_freed_memory,
     resolve_device,
-    share_freed_memory,
 )
 from sam2_serving.model.errors import CheckpointError
 from sam2_serving.model.image import SegmentationModel
@@ -28,7 +27,7 @@ from sam2_serving.model.prompts import Prompts
 logger = logging.getLogger(__name__)
 
 _LARGE = 20_000_000
-"""Parameters from which a network's maps are larger than what the C library keeps by itself."""
+"""Parameters from which a network's maps take hundreds of MiB."""
 
 
 def load_model(
@@ -61,9 +60,7 @@ def load_model(
     network, config_name = load_checkpoint(checkpoint, input_size)
     parameters = parameter_count(network)
     if place.type == "cpu":
-        share_freed_memory()
-        if parameters >= _LARGE:
-            keep_freed_memory()
+        keep_freed_memory(512 if parameters >= _LARGE else 64)
     wanted = fast_dtype(place, parameters) if dtype == "auto" else dtype
     model = SegmentationModel(network, config_name, place, wanted)
     verdicts = verdict_dir or Path.home() / ".cache" / "sam2-serving" / "agreement"
