@@ -227,6 +227,7 @@ def test_losses_and_refusals_are_said(
     labeler.press("t")
     expect(page.locator(".warned")).to_contain_text("is lost from frame")
     expect(run(page, "finished")).to_have_count(1)
+    expect(page.locator(".lane .bar.lost")).to_have_count(1)
     page.screenshot(path=SCREENSHOTS / "lost.png")
     page.locator(".warned").get_by_role("button", name="Show").click()
     lost = int(page.locator("#where").text_content().split("frame ")[1].split()[0])

@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import asdict
 from typing import Any, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
@@ -15,12 +15,13 @@ from starlette.concurrency import run_in_threadpool
 from sam2_serving.workspace.answers import BadRequest, NotFound
 from sam2_serving.workspace.api.strict import Id, Strict
 from sam2_serving.workspace.context import Caller, Here, Workspace
+from sam2_serving.workspace.losses import lost_frames
 from sam2_serving.workspace.places import frame_place
 from sam2_serving.workspace.proxy import call_app, encode_json
 from sam2_serving.workspace.security import OfPage, caller_of_page
 from sam2_serving.workspace.tables import Figure
 from sam2_serving.workspace.tracks import Asked
-from sam2_serving.workspace.video_labels import objects_of, runs_of
+from sam2_serving.workspace.video_labels import figures_from, objects_of, runs_of
 
 router = APIRouter(prefix="/workspace/api", dependencies=[Depends(caller_of_page)])
 
@@ -99,10 +100,11 @@ def stop(track_id: str, caller: OfPage, here: Here) -> dict[str, Any]:
 
 @router.get("/videos/{video_id}/objects")
 def objects(video_id: Id, caller: OfPage, here: Here) -> list[dict[str, Any]]:
-    """List a video's objects, each with the runs of frames on which it has figures."""
+    """List a video's objects, with the frames on which they have figures or were lost."""
     video = here.medium(caller, video_id, "video")
     classes = {one.id: one for one in here.store.classes()}
     runs = defaultdict(list, runs_of(here.store, video.id))
+    losses = here.tracks.losses(video.id)
     return [
         {
             "id": thing.id,
@@ -112,9 +114,28 @@ def objects(video_id: Id, caller: OfPage, here: Here) -> list[dict[str, Any]]:
             "frames": [
                 {"from": run.first, "to": run.last, "human": run.human} for run in runs[thing.id]
             ],
+            "lost": [
+                {"from": first, "to": last}
+                for first, last in lost_frames(
+                    runs[thing.id], [loss for loss in losses if loss.object_id == thing.id]
+                )
+            ],
         }
         for thing in objects_of(here.store, [video.id])
     ]
+
+
+@router.get("/videos/{video_id}/objects/{object_id}/figures")
+def figures_of_object(
+    video_id: Id,
+    object_id: Id,
+    caller: OfPage,
+    here: Here,
+    first: int = Query(0, ge=0),
+) -> list[int]:
+    """List the ids of an object's figures from a frame on, in the order of frames."""
+    video = here.medium(caller, video_id, "video")
+    return figures_from(here.store, video.id, object_id, first)
 
 
 def _chosen(video_id: int, wish: TrackWish, caller: Caller, here: Workspace) -> list[Figure]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict, deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from sam2_serving.workspace.losses import Loss, loss_said
 from sam2_serving.workspace.tables import now
 
 State = Literal["running", "finished", "stopped", "failed"]
@@ -166,6 +168,16 @@ class Tracks:
             found = [one for one in self._tracks.values() if one.video_id == video_id]
             return [_track_json(track) for track in reversed(found)]
 
+    def losses(self, video_id: int) -> list[Loss]:
+        """Return what was said of objects of a video that were lost, the oldest first."""
+        with self._lock:
+            return [
+                loss
+                for track in self._tracks.values()
+                if track.video_id == video_id and track.asked and track.progress
+                for loss in _losses(track.asked, track.progress, track.warnings)
+            ]
+
     def messages(self, track_id: str) -> list[Message]:
         """Return what came about a track, the oldest first."""
         with self._lock:
@@ -191,6 +203,13 @@ class Tracks:
             # What runs may still be asked to stop.
             ended = (name for name, one in self._tracks.items() if one.state != "running")
             del self._tracks[next(ended, next(iter(self._tracks)))]
+
+
+def _losses(asked: Asked, progress: Progress, warnings: Iterable[str]) -> list[Loss]:
+    step = 1 if asked.direction == "forward" else -1
+    reach = asked.frame + step * progress.current
+    said = (loss_said(sentence, step, reach) for sentence in warnings)
+    return [loss for loss in said if loss is not None]
 
 
 def _track_json(track: Track) -> dict[str, Any]:

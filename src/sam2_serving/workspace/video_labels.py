@@ -68,6 +68,16 @@ def runs_of(store: Store, video_id: int) -> dict[int, list[Run]]:
     return {object_id: _runs(frames_of) for object_id, frames_of in human.items()}
 
 
+def figures_from(store: Store, video_id: int, object_id: int, first: int) -> list[int]:
+    """Return the ids of an object's figures on a frame and all later ones, by frame."""
+    frame = Figure.meta["frame"].as_integer()
+    query = select(Figure.id).where(
+        Figure.entity_id == video_id, Figure.object_id == object_id, frame >= first
+    )
+    with store.reading() as session:
+        return list(session.scalars(query.order_by(frame)))
+
+
 def slices_of(store: Store, volume_id: int) -> dict[int, dict[str, list[int]]]:
     """Return on which slices a volume's objects have figures, by object and plane, in order."""
     places = func.json_group_array(Figure.place.distinct())

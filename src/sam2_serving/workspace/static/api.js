@@ -65,6 +65,9 @@ export async function getObjects({ kind, id }) {
   const objects = await request("GET", `/workspace/api/volumes/${id}/objects`);
   return objects.map((object) => ({ ...object, frames: [] }));
 }
+/** @returns {Promise<number[]>} ids of a video's object's figures, from a frame on */
+export const getFiguresOfObject = ({ id }, objectId, first) =>
+  request("GET", `/workspace/api/videos/${id}/objects/${objectId}/figures?first=${first}`);
 export const getTracks = ({ id }) => request("GET", `/workspace/api/videos/${id}/tracks`);
 /** @param {{frame, frames, direction, objectIds}} wish */
 export const startTrack = ({ id }, wish) =>

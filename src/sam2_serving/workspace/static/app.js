@@ -94,7 +94,7 @@ async function start() {
   mountApply(byId("apply"), store, segmenting);
   mountBoxes(byId("boxes"), store, segmenting);
   mountUnderway(byId("stage"), store, changes);
-  mountTimeline(byId("frames"), store, tracking, track);
+  mountTimeline(byId("frames"), store, tracking, { track, changes, say, speak });
   new Player(store, reel);
   const { remove } = mountFigures(byId("figures"), store, changes, { edit, openMenu, goTo });
   const menu = figureMenu(store, changes, segmenting, { edit, remove, goTo });

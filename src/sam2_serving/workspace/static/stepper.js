@@ -6,7 +6,7 @@ import { element, iconButton } from "./dom.js";
  * @param {{one: string, go: (index: number) => void}} options - what one picture is called; called
  *   when a person chooses another
  * @returns {{node: Element, show: (index: number, count: number) => void,
- *   mark: (numbers: number[], count: number) => void}}
+ *   limit: (first: number, last: number) => void, mark: (numbers: number[]) => void}}
  */
 export function stepper({ one, go }) {
   const name = one[0].toUpperCase() + one.slice(1);
@@ -17,10 +17,10 @@ export function stepper({ one, go }) {
     type: "number", min: 0, "aria-label": `Number of the ${one}`,
     on: { change: () => go(Number(number.value)) },
   });
-  const last = element("span.quiet", {});
+  const range = element("span.quiet", {});
   const ticks = element("div.ticks", { "aria-hidden": "true" });
-  const previous = iconButton("previous", `Previous ${one} (←)`, () => go(Number(slider.value) - 1));
-  const next = iconButton("next", `Next ${one} (→)`, () => go(Number(slider.value) + 1));
+  const previous = iconButton("previous", `Previous ${one} (←)`, () => go(shown - 1));
+  const next = iconButton("next", `Next ${one} (→)`, () => go(shown + 1));
   let shown = null;
   const node = element(
     "div.stepper",
@@ -28,36 +28,44 @@ export function stepper({ one, go }) {
     previous,
     element("div.rail", {}, ticks, slider),
     next,
-    element("label.position", {}, number, last),
+    element("label.position", {}, number, range),
   );
+
+  /** The slider goes over these only. */
+  const limit = (first, last) => {
+    slider.min = first;
+    slider.max = last;
+    slider.value = shown ?? first;
+    node.style.setProperty("--first", first);
+    node.style.setProperty("--steps", Math.max(last - first, 1));
+  };
 
   /** Where it stands, and how many there are. */
   const show = (index, count) => {
-    slider.max = count - 1;
+    limit(0, count - 1);
     number.max = count - 1;
     slider.value = index;
     // Not while it stays: somebody may be typing.
     if (index !== shown) number.value = index;
     shown = index;
-    last.textContent = `of 0 – ${count - 1}`;
+    range.textContent = `of 0 – ${count - 1}`;
     previous.disabled = index <= 0;
     next.disabled = index >= count - 1;
   };
 
   /** Which of them hold figures. A long video has thousands that do: neighbours share a tick. */
-  const mark = (numbers, count) => {
-    const percent = 100 / Math.max(count - 1, 1);
+  const mark = (numbers) => {
     ticks.replaceChildren(
       ...runsOf(numbers).map(({ from, to }) => {
         const words = from === to ? `${name} ${from} has` : `${name}s ${from} – ${to} have`;
         const tick = element("span", { title: `${words} figures` });
-        tick.style.left = `${from * percent}%`;
-        tick.style.width = `calc(${(to - from) * percent}% + 3px)`;
+        tick.style.setProperty("--at", from);
+        tick.style.setProperty("--length", to - from);
         return tick;
       }),
     );
   };
-  return { node, show, mark };
+  return { node, show, limit, mark };
 }
 
 /** Numbers that follow each other, together. */

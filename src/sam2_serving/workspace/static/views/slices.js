@@ -38,7 +38,7 @@ export function mountSlices(root, store) {
     for (const radio of root.querySelectorAll("[name=plane]")) radio.checked = radio.value === at.plane;
     const slices = medium.planes[at.plane].slices;
     row.show(at.slice, slices);
-    row.mark(numbersOf(places ?? {}, at.plane), slices);
+    row.mark(numbersOf(places ?? {}, at.plane));
     const { min, max } = medium.window;
     const step = max - min > 50 ? 1 : (max - min) / 200 || 1;
     center.show(at.center, min, max, step);

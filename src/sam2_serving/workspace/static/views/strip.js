@@ -2,18 +2,18 @@
 
 import { element, iconButton } from "../dom.js";
 import { swatch } from "./classes.js";
+import { objectMenu } from "./object_menu.js";
 
-/** @param {(frame: number) => void} go - called when a person points at a frame */
-export function mountStrip(root, store, go) {
+/**
+ * @param {(frame: number) => void} go - called when a person points at a frame
+ * @param {Span} span - the frames that are shown
+ * @param {{changes: Changes, say: Function}} tools
+ */
+export function mountStrip(root, store, go, span, tools) {
   const rows = element("div.rows", {});
-  const legend = element(
-    "p.legend",
-    {},
-    element("span.bar.human", {}), "drawn or corrected",
-    element("span.bar", {}), "tracked",
-  );
-  root.append(rows, legend);
-  followPointer(rows, store, go);
+  root.append(rows);
+  followPointer(rows, store, go, span);
+  const openMenu = objectMenu(store, tools);
 
   const mark = (followed) => {
     for (const name of rows.querySelectorAll(".name")) {
@@ -25,7 +25,7 @@ export function mountStrip(root, store, go) {
   store.watch(["objects", "medium"], ({ objects, medium }) => {
     const shown = objects.filter(({ frames }) => frames.length);
     root.hidden = !shown.length;
-    rows.replaceChildren(...shown.map((object) => row(object, medium, store)));
+    rows.replaceChildren(...shown.map((object) => row(object, store, openMenu)));
     // A scroll bar takes its room from the column at the right, so that the frames stay in line.
     rows.style.setProperty("--bar", `${rows.offsetWidth - rows.clientWidth}px`);
     mark(store.get("followed"));
@@ -48,7 +48,8 @@ export function mountStrip(root, store, go) {
   });
 }
 
-function row({ id, classTitle, color, frames }, medium, store) {
+function row(object, store, openMenu) {
+  const { id, classTitle, color, frames, lost = [] } = object;
   const count = frames.reduce((sum, { from, to }) => sum + to - from + 1, 0);
   const choose = () => store.set({ followed: store.get("followed") === id ? null : id });
   const name = element(
@@ -56,35 +57,40 @@ function row({ id, classTitle, color, frames }, medium, store) {
     { type: "button", value: id, title: "Track this object", on: { click: choose } },
     swatch(color), element("span", {}, classTitle), element("span.quiet", {}, `object ${id}`),
   );
-  const lane = element("div.lane", { data: { object: id } }, ...frames.map((run) => bar(run, color, medium)));
+  const lane = element("div.lane", { data: { object: id } }, ...frames.map((run) => bar(run, run.human ? "human" : "tracked", color)), ...lost.map((run) => bar(run, "lost", color)));
   const join = iconButton("plus", `Draw object ${id} on this frame`, () => {
     store.set({ joins: store.get("objects").find((one) => one.id === id), followed: id });
   }, ".join");
   join.value = id;
-  return element("div.row", {}, name, lane, element("span.quiet.size", {}, frameCount(count), join));
+  const more = iconButton("more", `More of object ${id}`, () => openMenu(object, more));
+  more.setAttribute("aria-haspopup", "menu");
+  const size = element("span.quiet.size", {}, element("span", {}, frameCount(count)), join, more);
+  return element("div.row", {}, name, lane, size);
 }
 
 const frameCount = (count) => `${count} ${count === 1 ? "frame" : "frames"}`;
 
-function bar({ from, to, human }, color, { frames }) {
-  const node = element(human ? "span.bar.human" : "span.bar", {
-    title: `${from === to ? `Frame ${from}` : `Frames ${from} – ${to}`}, ${human ? "drawn" : "tracked"}`,
+const WORDS = { human: "drawn", tracked: "tracked", lost: "lost" };
+
+function bar({ from, to }, kind, color) {
+  const node = element(`span.bar.${kind}`, {
+    title: `${from === to ? `Frame ${from}` : `Frames ${from} – ${to}`}, ${WORDS[kind]}`,
     data: { from, to },
   });
   node.style.setProperty("--color", color);
-  node.style.left = `${(100 * from) / frames}%`;
-  node.style.width = `${(100 * (to - from + 1)) / frames}%`;
+  node.style.setProperty("--at", from);
+  node.style.setProperty("--length", to - from + 1);
   return node;
 }
 
 /** A press on a lane goes to the frame under the pointer, and on while it is dragged. */
-function followPointer(rows, store, go) {
+function followPointer(rows, store, go, span) {
   let lane = null; // where a press began
 
   const point = (event, bounds = { from: 0, to: Infinity }) => {
     const { left, width } = lane.getBoundingClientRect();
     const count = store.get("medium").frames;
-    const at = Math.floor(((event.clientX - left) / width) * count);
+    const at = Math.floor(span.first + ((event.clientX - left) / width) * span.size);
     const frame = Math.min(Math.max(at, bounds.from, 0), bounds.to, count - 1);
     if (frame !== store.get("place").at.frame) go(frame);
   };
