@@ -280,7 +280,8 @@ WITHOUT_A_NAME = """() => {
     node.labels?.length;
   const controls = "button, input, select, [role=toolbar], nav, aside, section, dialog";
   const all = [...document.querySelectorAll(controls)];
-  return all.filter((node) => !named(node)).map((node) => node.outerHTML);
+  const shown = (node) => node.checkVisibility() || node.closest("dialog");
+  return all.filter((node) => shown(node) && !named(node)).map((node) => node.outerHTML);
 }"""
 
 

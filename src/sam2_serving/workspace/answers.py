@@ -43,6 +43,12 @@ class NotFound(Refusal):
     status = 404
 
 
+class Conflict(Refusal):
+    """Somebody else was faster."""
+
+    status = 409
+
+
 class TooLarge(Refusal):
     """The body is larger than the settings allow."""
 

@@ -50,6 +50,12 @@ def session(caller: OfPage, here: Here) -> dict[str, Any]:
     }
 
 
+@router.get("/api/revision")
+def revision(here: Here) -> dict[str, str]:
+    """Tell a page whether anything was changed since it last asked: then the text is another."""
+    return {"revision": here.store.revision}
+
+
 @router.put("/api/members")
 def put_member(body: NewMember, caller: OfPage, here: Here) -> dict[str, Any]:
     """Give someone a token, limited to some datasets or not; the only time it is shown."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends
 
-from sam2_serving.workspace.answers import BadRequest, NotFound
+from sam2_serving.workspace.answers import BadRequest, Conflict, NotFound
 from sam2_serving.workspace.api.figures import LabelContent, figure_json, new_figure
 from sam2_serving.workspace.api.strict import Id, Strict
 from sam2_serving.workspace.context import Caller, Here, Workspace
@@ -46,6 +46,16 @@ class SavedMask(Strict):
     description: str = ""
     nn_created: bool = True
     nn_updated: bool = False
+
+
+class ChangedMask(SavedMask):
+    """Another mask of a saved figure.
+
+    Attributes:
+        based_on: the figure's `updatedAt` as the person saw it; None: whatever it is by now.
+    """
+
+    based_on: str | None = None
 
 
 class MaskLabel(Strict):
@@ -126,9 +136,11 @@ def volume_places(volume_id: Id, caller: OfPage, here: Here) -> dict[str, int]:
 
 
 @router.put("/figures/{figure_id}")
-def change_figure(figure_id: Id, body: SavedMask, caller: OfPage, here: Here) -> dict[str, Any]:
+def change_figure(figure_id: Id, body: ChangedMask, caller: OfPage, here: Here) -> dict[str, Any]:
     """Give a figure another mask: the end of an edit."""
     figure, entity = here.figure(caller, figure_id)
+    if body.based_on not in (None, figure.updated_at):
+        raise Conflict("Somebody else changed this figure meanwhile.")
     place = place_of_figure(figure, entity, here)
     if body.object_id not in (None, figure.object_id):
         raise BadRequest("object_id: a figure stays with its object.")

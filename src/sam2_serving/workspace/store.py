@@ -7,6 +7,7 @@ killed process loses nothing that was answered.
 from __future__ import annotations
 
 import hashlib
+import secrets
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ class Store:
         self._sessions = sessionmaker(engine, expire_on_commit=False)
         # SQLite has one writer; waiting here is fairer than its busy handler.
         self._write_lock = threading.Lock()
+        self._started, self._changes = secrets.token_hex(4), 0
         with self.writing() as session:
             project = session.scalars(select(Project)).first()
             if project is None:
@@ -56,8 +58,19 @@ class Store:
     @contextmanager
     def writing(self) -> Iterator[Session]:
         """Open a session that commits at the end, or changes nothing on an error."""
-        with self._write_lock, self._sessions.begin() as session:
-            yield session
+        with self._write_lock:
+            with self._sessions.begin() as session:
+                before = _rows_changed(session)
+                yield session
+                session.flush()
+                changed = _rows_changed(session) != before
+            if changed:
+                self._changes += 1
+
+    @property
+    def revision(self) -> str:
+        """What is another text after every change, and after a start."""
+        return f"{self._started}-{self._changes}"
 
     # Media ------------------------------------------------------------------------------------
 
@@ -269,3 +282,8 @@ class Store:
 def hash_token(token: str) -> str:
     """Return what is kept of a token."""
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _rows_changed(session: Session) -> int:
+    """Return how many rows the connection has changed so far."""
+    return int(session.connection().connection.driver_connection.total_changes)  # type: ignore[union-attr]

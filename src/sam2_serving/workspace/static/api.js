@@ -36,6 +36,8 @@ function wordsOf(content, status) {
 }
 
 export const getSession = () => request("GET", "/workspace/api/session");
+/** @returns {Promise<{revision: string}>} another text after every change of anything */
+export const getRevision = () => request("GET", "/workspace/api/revision");
 export const getMedia = () => request("GET", "/workspace/api/media");
 export const getClasses = () => request("GET", "/workspace/api/classes");
 export const addClass = (key, title, color) =>

@@ -3,10 +3,15 @@
 import { App, getClasses, getMedia, getSession } from "./api.js";
 import { Stage } from "./canvas.js";
 import { Changes } from "./changes.js";
-import { addressOf, addressed, mediaOf, openPlace } from "./places.js";
+import { icon } from "./dom.js";
+import {
+  addressOf, addressed, leftPlaces, mediaOf, openPlace, rememberPlaces,
+} from "./places.js";
+import { Following } from "./following.js";
 import { rememberHabits } from "./habits.js";
 import { Player } from "./player.js";
 import { Reel } from "./reel.js";
+import { Resuming } from "./resuming.js";
 import { Segmenting } from "./segmenting.js";
 import { store } from "./store.js";
 import { mountTimeline } from "./timeline.js";
@@ -16,16 +21,19 @@ import { mountBatch } from "./views/batch.js";
 import { mountClasses } from "./views/classes.js";
 import { mountExport } from "./views/export.js";
 import { mountFigures } from "./views/figures.js";
+import { mountHelp } from "./views/help.js";
 import { mountImport } from "./views/import.js";
 import { mountImage } from "./views/image.js";
-import { mountMedia } from "./views/media.js";
+import { listMedia, mountMedia } from "./views/media.js";
 import { figureMenu } from "./views/menu.js";
+import { mountModelChoice } from "./views/model_choice.js";
 import { mountModes } from "./views/modes.js";
 import { Notices } from "./views/notices.js";
-import { mountServe } from "./views/serve.js";
+import { mountServe, servedBefore } from "./views/serve.js";
 import { mountPlanes } from "./views/planes.js";
 import { mountProbing } from "./views/probing.js";
 import { mountSlices } from "./views/slices.js";
+import { mountTheme } from "./views/theme.js";
 import { mountUnderway } from "./views/underway.js";
 
 const byId = (id) => document.getElementById(id);
@@ -56,37 +64,46 @@ function writeAddress(address) {
 }
 
 /** Open the place that the address names (`#image=7`, `#video=3&frame=12`), else the first medium. */
-function openAddressed() {
+function openAddressed({ address = "" } = {}) {
   const place = store.get("place");
   if (place && addressOf(place) === location.hash) return;
   const media = store.get("datasets").flatMap(mediaOf);
-  const { medium, at } = addressed(location.hash, media) ?? { medium: media[0], at: {} };
+  const { medium, at } = addressed(location.hash || address, media) ?? { medium: media[0], at: {} };
   if (medium) openPlace(store, medium, at);
 }
 
 async function start() {
+  mountTheme(byId("theme"));
+  byId("open-help").append(icon("keys"));
+  byId("skip").addEventListener("click", (event) => {
+    event.preventDefault(); // the address names a place
+    byId("canvas").focus();
+  });
   const [session, media, classes] = await Promise.all([getSession(), getMedia(), getClasses()]);
   store.set({ session, datasets: media.datasets, classes, classId: classes[0]?.id ?? null });
+  store.set({ served: servedBefore() });
   rememberHabits(store);
   const app = new App(session.session_token);
   const stage = new Stage(byId("canvas"));
 
   mountMedia(byId("media"), store);
   mountSlices(byId("slices"), store);
-  const serve = mountServe(byId("serve"), byId("model-status"), store, app);
+  const notices = new Notices(byId("stage"), speak);
+  const say = (...what) => notices.say(...what);
+  const serve = mountServe(byId("serve"), byId("model-status"), store, app, say);
+  mountModelChoice(byId("model"), store, serve);
   const reel = new Reel();
   const tracking = new Tracking(store, speak);
   let view = null;
   const track = () => tracking.start(view.smartTool.active);
-  const notices = new Notices(byId("stage"), speak);
-  const say = (...what) => notices.say(...what);
   const changes = new Changes(store, say, speak, () => view?.showSteps());
   mountClasses(byId("classes"), store, changes);
   const segmenting = new Segmenting(store, app, { changes, say, speak });
   const edit = (figure) => view.edit(figure);
   const goTo = (figure) => view.goTo(figure);
   const openMenu = (figure, at) => menu.open(figure, at);
-  const tools = { notices, speak, changes, openMenu, serve, reel, track };
+  const help = mountHelp(byId("help"), byId("open-help"));
+  const tools = { notices, speak, changes, openMenu, serve, reel, track, help };
   view = mountImage(byId("stage"), stage, store, app, tools);
   mountPlanes(byId("planes"), store, stage);
   mountProbing(byId("stage"), store, stage, { step: (count) => view.step(count) });
@@ -99,6 +116,16 @@ async function start() {
   const { remove } = mountFigures(byId("figures"), store, changes, { edit, openMenu, goTo });
   const menu = figureMenu(store, changes, segmenting, { edit, remove, goTo });
 
+  const resuming = new Resuming(store, () => ({
+    ...view.kept, steps: changes.history, places: leftPlaces(),
+    address: store.get("place") ? addressOf(store.get("place")) : "",
+  }));
+  const last = await resuming.begin();
+  resuming.choose(last);
+  rememberPlaces(last.places);
+  changes.restore(last.steps);
+  view.restore(last);
+
   const batch = mountBatch(byId("batch"), byId("open-batch"), store, app, { speak, serve });
 
   mountImport(byId("import"), byId("open-import"), store, speak);
@@ -110,12 +137,18 @@ async function start() {
       ? `${place.name} · ${place.width} × ${place.height}`
       : session.project;
   });
-  addEventListener("hashchange", openAddressed);
+  addEventListener("hashchange", () => openAddressed());
   addEventListener("beforeunload", (event) => {
     // The browser asks whether to leave.
-    if ([view.smartTool, changes, batch].some(({ unsaved }) => unsaved)) event.preventDefault();
+    const begun = !resuming.kept && view.smartTool.unsaved;
+    if (begun || changes.unsaved || batch.unsaved) event.preventDefault();
   });
-  openAddressed();
+  openAddressed(last);
+  new Following(store, async (away) => {
+    if (away) await listMedia(store);
+    if (!store.get("playing")) await changes.follow();
+  });
+  store.watch(["place", "tool", "classId", "region", "begun", "figures", "classes"], () => resuming.note());
 }
 
 start().catch((error) => {

@@ -88,6 +88,21 @@ export class Stage {
     this.redraw();
   }
 
+  /** What is in the middle of the canvas, in image coordinates. */
+  get middle() {
+    const { canvas: { clientWidth, clientHeight }, offset, scale } = this;
+    return { x: (clientWidth / 2 - offset.x) / scale, y: (clientHeight / 2 - offset.y) / scale };
+  }
+
+  /** Look at the picture as it was looked at. @param {{scale: number, middle: {x, y}}} view */
+  look({ scale, middle }) {
+    const { clientWidth, clientHeight } = this.canvas;
+    this.scale = scale;
+    this.offset = { x: clientWidth / 2 - middle.x * scale, y: clientHeight / 2 - middle.y * scale };
+    this.fitted = false;
+    this.draw();
+  }
+
   /** Image coordinates of a pointer event. */
   imagePoint(event) {
     const frame = this.canvas.getBoundingClientRect();

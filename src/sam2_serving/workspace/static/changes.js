@@ -3,12 +3,15 @@
 import { getClasses, makeChange, redoChange, undoChange } from "./api.js";
 import { isLocked } from "./keeping.js";
 import { pathOf } from "./places.js";
+import { fromEpoch, toEpoch } from "./resuming.js";
 import { newRequestId } from "./smart_tool.js";
 import { reload } from "./views/figures.js";
 
 /**
- * @typedef {{what: string, undo: () => Promise, redo: () => Promise, at: number}} Step - `at` tells
- *   when it was done (or undone), to be compared with steps of the Smart Tool
+ * @typedef {{what: string, key: string, figureId: number|null, at: number}} Step - the change `key`;
+ *   with a figure: the change that takes away what was saved by itself, so that to undo the step is
+ *   to do the change. `at` tells when it was done (or undone), to be compared with steps of the
+ *   Smart Tool
  * @typedef {{remove?: number[], add?: object[], classify?: {id, class_id}[],
  *   convert?: {id, to}[], reshape?: object[], describe?: {id, description}[], order?: number[]}} Wish -
  *   as `NewChange` of the workspace; `add` without `on`
@@ -20,6 +23,8 @@ export const unsavedFigures = (unsaved) => unsaved.flatMap(({ change: { key, add
     ({ id: `${key}-${index}`, number: index, classId, geometryType, geometry })));
 
 const EVERYWHERE = Object.freeze({ key: "everywhere" }); // where changes of classes are done
+const MOST_STEPS = 100; // of a place, and so many places are kept for a reload
+const MOST_PLACES = 50;
 const ALTERING = ["convert", "reshape", "describe"];
 
 export class Changes {
@@ -115,18 +120,29 @@ export class Changes {
     return this.inTurn(async () => {
       const key = newRequestId();
       const answer = await send(key);
-      this.done(EVERYWHERE, what, () => undoChange(key), () => redoChange(key));
+      this.done(EVERYWHERE, what, key);
       await this.refreshClasses();
       return answer;
     });
   }
 
   async refreshClasses() {
+    await this.listClasses();
+    if (this.store.get("place")) await this.refresh(this.store.get("place"));
+  }
+
+  async listClasses() {
     const classes = await getClasses();
+    if (JSON.stringify(classes) === JSON.stringify(this.store.get("classes"))) return;
     const chosen = this.store.get("classId");
     const classId = classes.some(({ id }) => id === chosen) ? chosen : classes[0]?.id ?? null;
     this.store.set({ classes, classId });
-    if (this.store.get("place")) await this.refresh(this.store.get("place"));
+  }
+
+  /** Show what others have changed. */
+  async follow() {
+    await this.listClasses();
+    if (this.store.get("place")) await reload(this.store);
   }
 
   /** Send what was kept on the open place once more. */
@@ -157,15 +173,15 @@ export class Changes {
       else this.say(`${what}: not done. ${error.message}`, error.requestId);
       return null;
     }
-    const step = this.done(place, what, () => undoChange(change.key), () => redoChange(change.key));
+    const step = this.done(place, what, change.key);
     await this.refresh(place);
     return step;
   }
 
   /** Remember a step of a place that can be undone. */
-  done(place, what, undo, redo) {
+  done(place, what, key, figureId = null) {
     const steps = this.stepsOf(place);
-    const step = { what, undo, redo, at: performance.now() };
+    const step = { what, key, figureId, at: performance.now() };
     steps.past.push(step);
     steps.future = [];
     this.changed();
@@ -174,13 +190,21 @@ export class Changes {
 
   /** A figure was saved by itself: to undo that is to take it away. */
   saved(place, figureId) {
-    const change = { key: newRequestId(), remove: [figureId], add: [], classify: [] };
-    // The first undo makes the change; later ones find it made, and only do it again.
-    const undo = async () => {
-      await makeChange(change);
-      await redoChange(change.key);
-    };
-    this.done(place, "Save", undo, () => undoChange(change.key));
+    this.done(place, "Save", newRequestId(), figureId);
+  }
+
+  /** What can be undone and redone, as JSON has it; `restore` takes it up after a reload. */
+  get history() {
+    const dated = (all, date) => all.slice(-MOST_STEPS).map((step) => ({ ...step, at: date(step.at) }));
+    return [...this.steps].slice(-MOST_PLACES).map(([key, { past, future }]) =>
+      [key, { past: dated(past, toEpoch), future: dated(future, toEpoch) }]);
+  }
+
+  restore(kept = []) {
+    const dated = (all) => all.map((step) => ({ ...step, at: fromEpoch(step.at) }));
+    for (const [key, { past, future }] of kept) {
+      this.steps.set(key, { past: dated(past), future: dated(future) });
+    }
   }
 
   /** A figure was changed in a way that is not undone: what came before it is not, either. */
@@ -228,7 +252,7 @@ export class Changes {
     const [from, to] = way === "undo" ? [past, future] : [future, past];
     let problem = null;
     try {
-      await step[way]();
+      await carryOut(step, way);
     } catch (error) {
       problem = error.message;
       if (error.status !== 404) return problem; // else it cannot be done any more: away with it
@@ -264,6 +288,16 @@ export class Changes {
     const result = this.running.then(work);
     this.running = result.catch(() => {});
     return result;
+  }
+}
+
+async function carryOut({ key, figureId }, way) {
+  if (figureId === null) await (way === "undo" ? undoChange : redoChange)(key);
+  else if (way === "redo") await undoChange(key);
+  else {
+    // The first time this makes the change; later it finds it made, and only does it again.
+    await makeChange({ key, remove: [figureId], add: [], classify: [] });
+    await redoChange(key);
   }
 }
 

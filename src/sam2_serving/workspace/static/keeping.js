@@ -1,6 +1,6 @@
 // Figures that are hidden or locked one by one: remembered in the browser, for each project.
 
-import { keep, recall } from "./remembering.js";
+import { follow, keep, recall } from "./remembering.js";
 
 const MOST = 5000; // of each: the oldest are forgotten
 
@@ -15,6 +15,7 @@ export function rememberMarks(store) {
   const key = `sam2-serving.marks.${store.get("session").project}`;
   store.set(remembered(key));
   store.watch(["veiled", "locked"], ({ veiled, locked }) => keep(key, { veiled, locked }));
+  follow(key, () => store.set(remembered(key)));
 }
 
 function remembered(key) {

@@ -31,6 +31,13 @@ export function openPlace(store, medium, at = {}) {
   store.set({ medium, place });
 }
 
+/** Where each medium was left, as `rememberPlaces` takes it after a reload. */
+export const leftPlaces = () => [...remembered];
+
+export function rememberPlaces(places = []) {
+  for (const [key, at] of places) remembered.set(key, at);
+}
+
 /** Open the next medium of the list (`way` 1), or the one before (-1). */
 export function openNext(store, way) {
   const media = store.get("datasets").flatMap(mediaOf);

@@ -9,11 +9,17 @@ export function recall(key) {
   }
 }
 
-/** Keep a value under a key. */
+/** Keep a value under a key. @returns {boolean} whether it is kept */
 export function keep(key, value) {
   try {
     localStorage.setItem(key, JSON.stringify(value));
+    return true;
   } catch {
-    // A browser may refuse to remember anything: then it holds until the page is closed.
+    return false; // A browser may refuse to remember anything: it holds until the page is closed.
   }
+}
+
+/** Hear of what another tab keeps under a key. */
+export function follow(key, changed) {
+  addEventListener("storage", (event) => { if (event.key === key) changed(); });
 }

@@ -74,16 +74,27 @@ export class Saving {
   }
 
   /** Save an edit. Tracking may have put another figure in the place of the one that was edited. */
-  async change({ id, classId: class_id, objectId: object_id, description }, place, object) {
+  async change(edited, place, object) {
+    const { id, classId: class_id, objectId: object_id, description, updatedAt: based_on } = edited;
     const content = { class_id, object_id, description, ...object };
     try {
-      return await changeFigure(id, content);
+      return await changeFigure(id, { ...content, based_on });
     } catch (error) {
+      if (error.status === 409) await this.meet(place, id);
       if (error.status !== 404) throw error;
     }
     const instead = (await getFigures(place))
       .find(({ objectId, nnUpdated }) => objectId !== null && objectId === object_id && nnUpdated);
     return instead ? changeFigure(instead.id, content) : saveFigure(place, content);
+  }
+
+  /** Somebody else changed the figure meanwhile: the person decides, and may save all the same. */
+  async meet(place, id) {
+    const now = (await getFigures(place)).find((one) => one.id === id);
+    const { edited } = this.smartTool;
+    if (now && edited?.figure.id === id) edited.figure = now;
+    throw new Error("somebody else changed this figure meanwhile. Esc keeps theirs; save again to "
+      + "put yours in its place.");
   }
 
   /** What some work gives, or null; why it failed is said. */

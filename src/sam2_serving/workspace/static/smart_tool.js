@@ -4,7 +4,9 @@ import { decodeMask } from "./mask.js";
 import {
   keptPrompts, NOTHING, wirePrompts, withBox, withMiddle, withMoved, withoutPoint, withPoint,
 } from "./prompting.js";
+import { fromEpoch, revived, toEpoch } from "./resuming.js";
 
+const MOST_STEPS = 100; // kept for a reload
 const SETTLING_MS = 200; // a window that is being dragged asks only where it rests
 const FRESH = Object.freeze({ edited: null, prompts: NOTHING, past: [], future: [] });
 
@@ -23,6 +25,7 @@ export class SmartTool {
   constructor(ask, changed) {
     Object.assign(this, { ask, changed });
     this.left = new Map(); // place key -> the work that was left there
+    this.edits = new Map(); // place key -> the edit that a reload interrupted
     this.begin(null);
   }
 
@@ -39,6 +42,44 @@ export class SmartTool {
     Object.assign(this, { ...work, past: [...work.past], future: [...work.future] });
     this.rest();
     if (this.prompted) this.request();
+  }
+
+  /**
+   * What is begun, on this place and on others, as JSON has it.
+   * @returns {[string, {prompts, past, future, figureId: number|null}][]} by the places' keys
+   */
+  get kept() {
+    const { place, edited, prompts, past, future } = this;
+    const works = new Map(this.left);
+    if (place && (this.prompted || edited || past.length)) {
+      works.set(place.key, { edited, prompts, past, future });
+    }
+    const steps = (all) => (all.some((one) => one.edited) ? [] : all)
+      .slice(-MOST_STEPS).map(({ prompts, at }) => ({ prompts, at: toEpoch(at) }));
+    return [...works].map(([key, work]) => [key, {
+      prompts: work.prompts, past: steps(work.past), future: steps(work.future),
+      figureId: work.edited?.figure.id ?? null,
+    }]);
+  }
+
+  /** Take up what was kept before a reload. */
+  restore(kept = []) {
+    const steps = (all) => all.map(({ prompts, at }) =>
+      ({ edited: null, prompts: revived(prompts), at: fromEpoch(at) }));
+    for (const [key, { prompts, past, future, figureId }] of kept) {
+      if (figureId !== null) this.edits.set(key, { figureId, prompts: revived(prompts) });
+      else this.left.set(key, { edited: null, prompts: revived(prompts), past: steps(past), future: steps(future) });
+    }
+  }
+
+  /** Go on with the edit that a reload interrupted, now that the figures of the place are here. */
+  resumeEdit(figures, masks) {
+    const work = this.edits.get(this.place?.key);
+    const figure = figures.find(({ id }) => id === work?.figureId);
+    if (!figure || !masks.has(figure.id)) return;
+    this.edits.delete(this.place.key);
+    this.edit(figure, masks.get(figure.id).mask);
+    if (work.prompts !== NOTHING) this.change(work.prompts);
   }
 
   /**

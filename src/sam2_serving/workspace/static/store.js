@@ -44,12 +44,14 @@ export const store = createStore({
   trackDirection: "forward", // "forward", "backward" or "both"
   followed: null, // id of the object to track; null: all that are on the frame
   joins: null, // the object that the next figure belongs to; null: a new one
+  lost: null, // why the workspace cannot be reached, in words
   playing: false, // the video is played
   selected: null, // id of the figure that is pointed at in the list
   tool: "smart", // what a drag on the picture is: "smart" (a prompt), "box", "region" (to apply to),
   // "reshape" (of a saved box)
   planes: true, // habits.js: a volume's other two planes are shown beside the one that is worked on
   cross: true, // and this: so is the cross-hair
+  begun: null, // the box and the clicks of the object in the making
   region: null, // first and last pixel of the part of the picture to apply the model to; null: all
   hidden: false, // saved figures are not drawn
   veiled: [], // those that are hidden one by one: see keeping.js
@@ -63,6 +65,7 @@ export const store = createStore({
   unsaved: [], // changes of the open place that bring figures and could not be saved
   serve: null, // the app's answer to get_serve_options
   serveError: null, // why there is none, in words
+  served: null, // {model, device} that answered last, also before the app was started again
   modelKey: null, // names the model, device and numeric path that answer now, if any
   deploys: 0, // how often this page has had a model served
   latencyMs: null, // of the last Smart Tool answer

@@ -1,10 +1,11 @@
 // The picture view: draw a box, click, see the mask, keep it; or mend a figure.
 
+import { Aim } from "../aim.js";
 import { getPicture } from "../api.js";
 import { unsavedFigures } from "../changes.js";
 import { isLocked, isVeiled } from "../keeping.js";
 import { decodeMasks } from "../mask.js";
-import { openPlace } from "../places.js";
+import { keyOf, openNext, openPlace } from "../places.js";
 import { Preview } from "../preview.js";
 import { Reshaping } from "../reshaping.js";
 import { Saving } from "../saving.js";
@@ -25,15 +26,20 @@ export function mountImage(root, stage, store, app, tools) {
   const view = new ImageView(root, stage, store, app, tools);
   store.watch(["place"], ({ place }) => view.open(place));
   store.watch(["figures", "unsaved"], () => view.decodeFigures());
-  store.watch(["serve", "serveError", "place"], (state) =>
-    view.notices.showMissing(state, tools.serve.open));
+  store.watch(["serve", "serveError", "served", "place"], (state) =>
+    view.notices.showMissing(state, tools.serve));
   store.watch(["serve", "datasets", "place"], (state) =>
     view.notices.showUnfit(state, tools.serve.open));
   store.watch(["modelKey", "deploys"], ({ modelKey }) => {
     if (modelKey) view.smartTool.again();
   });
+  store.watch(["serveError"], ({ serve }) => {
+    // The app was away, and is back.
+    if (serve?.state === "ready" && view.smartTool.state === "error") view.smartTool.again();
+  });
   store.watch(["tool", "preview"], () => {
     stage.drop(); // what another tool began
+    view.aim.cancel();
     view.preview.stop();
   });
   store.watch(["joins", "tool"], () => view.refresh());
@@ -45,13 +51,18 @@ export function mountImage(root, stage, store, app, tools) {
 
 class ImageView {
   constructor(root, stage, store, app, tools) {
-    const { notices, speak, changes, openMenu, serve, reel, track } = tools;
-    Object.assign(this, { root, stage, store, app, notices, speak, changes, openMenu, serve, reel, track });
+    Object.assign(this, { root, stage, store, app, ...tools });
+    const { notices, speak, changes } = tools;
     this.place = null;
     this.ready = false; // whether the picture of the place is there
     this.masks = new Map(); // figure id -> {data, mask}
     this.unsaved = []; // figures that could not be saved
     this.part = (id) => root.querySelector(`#${id}`);
+    this.aim = new Aim(stage, {
+      speak: (words) => this.speak(words),
+      changed: () => this.refresh(),
+      isBusy: () => this.smartTool.active || this.reshaping.active,
+    });
     this.bindActions();
     this.smartTool = new SmartTool((context, signal) => app.segment(context, signal), () => this.refresh());
     const say = (...what) => notices.say(...what);
@@ -87,7 +98,10 @@ class ImageView {
       toggleColoring: () => toggleColoring(store),
       toggle: (name) => toggle(store, name),
       fit: () => stage.fit(),
+      zoom: (way) => stage.zoom(1.4 ** way, ...this.aim.spot),
       step: (count) => this.step(count),
+      goOn: (way) => openNext(store, way),
+      help: () => this.help(),
       chooseClass: (index) => {
         const chosen = store.get("classes")[index];
         if (chosen) store.set({ classId: chosen.id });
@@ -148,6 +162,7 @@ class ImageView {
 
   leave(place, before, figures = [], masks = new Map()) {
     this.stage.drop(); // what is being drawn belongs to the picture that was there
+    this.aim.cancel();
     this.ready = false;
     this.preview.stop();
     this.figuresOf = null; // key of the place whose figures are here
@@ -164,6 +179,7 @@ class ImageView {
       return;
     }
     this.stage.show(picture, alike);
+    this.restoreView(place);
     this.ready = true;
     this.speak(`${place.name} is open.`);
   }
@@ -191,6 +207,7 @@ class ImageView {
 
   showMasks(masks) {
     this.masks = masks;
+    if (this.ready) this.smartTool.resumeEdit(this.store.get("figures"), masks);
     const veiled = this.store.get("veiled");
     const shown = this.store.get("figures")
       .filter((one) => (masks.has(one.id) || hasOutline(one)) && !isVeiled({ veiled }, one));
@@ -255,11 +272,35 @@ class ImageView {
 
   /** What holds the last step that was done ("past") or undone ("future"), if any was. */
   latest(stack) {
-    const at = ({ [stack]: steps }) => steps.at(-1)?.at ?? -1;
-    const made = stack === "past" ? this.changes.making?.at ?? -1 : -1;
+    const never = -Infinity;
+    const at = ({ [stack]: steps }) => steps.at(-1)?.at ?? never;
+    const made = stack === "past" ? this.changes.making?.at ?? never : never;
     const [smart, saved] = [at(this.smartTool), Math.max(at(this.changes), made)];
-    if (Math.max(smart, saved) < 0) return null;
+    if (Math.max(smart, saved) === never) return null;
     return smart > saved ? this.smartTool : this.changes;
+  }
+
+  // A reload ----------------------------------------------------------------------------------------
+
+  /** What is begun, and how the picture is looked at, as JSON has it. */
+  get kept() {
+    const { stage, place } = this;
+    const view = place && stage.picture && !stage.fitted
+      ? { key: keyOf(place.medium), scale: stage.scale, middle: stage.middle }
+      : null;
+    return { begun: this.smartTool.kept, view };
+  }
+
+  restore({ begun, view }) {
+    this.smartTool.restore(begun);
+    this.view = view;
+  }
+
+  /** The first picture is looked at as it was before the page was loaded anew. */
+  restoreView({ medium }) {
+    const { view } = this;
+    this.view = null;
+    if (view?.key === keyOf(medium)) this.stage.look(view);
   }
 
   // What is shown ---------------------------------------------------------------------------------
@@ -269,7 +310,7 @@ class ImageView {
     if (!tool) return; // the tool's first breath, inside its constructor
     const state = this.place ? tool.state : "empty";
     this.root.dataset.state = state;
-    this.notices.hint(state, this.store.get("tool"));
+    this.notices.hint(state, this.store.get("tool"), this.aim.active);
     this.showSteps();
     if (tool.latencyMs !== undefined) this.store.set({ latencyMs: tool.latencyMs });
     const { error } = tool;
@@ -278,6 +319,7 @@ class ImageView {
     if (state === "error") this.serve.refresh(); // perhaps the model was stopped elsewhere
     if (state === "mask") this.speak("The mask is there.");
     this.stage.redraw();
+    this.store.set({ begun: this.smartTool.work.prompts });
   }
 
   /** Show what can be undone and redone. */
@@ -296,5 +338,6 @@ class ImageView {
     const figures = [...this.store.get("figures"), ...this.unsaved];
     drawFigures(context, scale, this.store, figures, this.masks, this.smartTool, this.preview);
     this.pointer.draw(context, scale);
+    this.aim.draw(context, scale);
   }
 }

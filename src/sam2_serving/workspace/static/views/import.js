@@ -1,10 +1,10 @@
 // The Import panel, and files that are dropped on the page.
 
-import { getMedia } from "../api.js";
 import { element, iconButton } from "../dom.js";
 import { Import, chosen, dropped } from "../importing.js";
-import { keyOf, mediaOf, openPlace } from "../places.js";
+import { mediaOf, openPlace } from "../places.js";
 import { count, sizeOf } from "../words.js";
+import { listMedia } from "./media.js";
 
 const NEW = "new";
 
@@ -42,10 +42,8 @@ export function mountImport(dialog, button, store, speak) {
   /** List what came, and open the first of it if nothing was open. */
   const showNew = async () => {
     try {
-      const { datasets } = await getMedia();
-      keepKnown(datasets, store.get("datasets").flatMap(mediaOf));
-      store.set({ datasets });
-      const [first] = datasets.flatMap(mediaOf);
+      await listMedia(store);
+      const [first] = store.get("datasets").flatMap(mediaOf);
       if (!store.get("place") && first) openPlace(store, first);
     } catch (error) {
       panel.problem.textContent = `The list is not up to date: ${error.message}`;
@@ -85,16 +83,6 @@ export function mountImport(dialog, button, store, speak) {
     begin(await files);
   });
   addEventListener("beforeunload", (event) => { if (current && !current.over) event.preventDefault(); });
-}
-
-/** The open medium has to be the listed one: those that were listed before stay the same objects. */
-function keepKnown(datasets, media) {
-  const known = new Map(media.map((one) => [keyOf(one), one]));
-  for (const dataset of datasets) {
-    for (const kind of ["images", "videos", "volumes", "photos"]) {
-      dataset[kind] = dataset[kind].map((one) => Object.assign(known.get(keyOf(one)) ?? {}, one));
-    }
-  }
 }
 
 /** Files that are dragged over the page may be dropped anywhere on it. */

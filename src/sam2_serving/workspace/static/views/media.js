@@ -1,8 +1,10 @@
 // The list of media, a group for each dataset.
 
+import { getMedia } from "../api.js";
 import { element } from "../dom.js";
 import { keyOf, mediaOf, openPlace } from "../places.js";
 
+const KINDS = ["images", "videos", "volumes", "photos"];
 const BADGES = {
   image: () => null,
   photo: () => "photo",
@@ -13,12 +15,33 @@ const BADGES = {
 export function mountMedia(root, store) {
   const entries = new Map();
 
+  // Hundreds of them are one stop of Tab; the arrows go from one to the next.
+  let stop = null;
+  const stopAt = (button) => {
+    if (!button) return;
+    if (stop) stop.tabIndex = -1;
+    stop = button;
+    button.tabIndex = 0;
+  };
+  const walk = (event) => {
+    const all = [...entries.values()].map(({ button }) => button);
+    const at = all.indexOf(document.activeElement);
+    const steps = {
+      ArrowLeft: at - 1, ArrowUp: at - 1, ArrowRight: at + 1, ArrowDown: at + 1,
+      Home: 0, End: all.length - 1,
+    };
+    if (at < 0 || !(event.key in steps) || event.altKey || event.ctrlKey) return;
+    event.preventDefault();
+    event.stopPropagation(); // they would go through frames, too
+    all[steps[event.key]]?.focus();
+  };
+
   const entry = (medium, unfit) => {
     const count = element("span.count", { hidden: true });
     const badge = unfit.length ? `not for ${unfit.join(", ")}` : BADGES[medium.kind](medium);
     const button = element(
       "button.thumb",
-      { type: "button", on: { click: () => openPlace(store, medium) } },
+      { type: "button", tabIndex: -1, on: { click: () => openPlace(store, medium) } },
       element(
         "span.shot",
         {},
@@ -50,7 +73,11 @@ export function mountMedia(root, store) {
     }
   });
 
+  root.addEventListener("keydown", walk);
+  root.addEventListener("focusin", ({ target }) => stopAt(target.closest(".thumb")));
+
   store.watch(["datasets", "medium"], ({ medium }) => {
+    stopAt(entries.get(medium && keyOf(medium))?.button ?? [...entries.values()][0]?.button);
     for (const [key, { button }] of entries) {
       const open = medium !== null && key === keyOf(medium);
       button.setAttribute("aria-current", open);
@@ -69,10 +96,23 @@ export function mountMedia(root, store) {
   store.watch(["datasets"], ({ datasets }) => {
     for (const medium of datasets.flatMap(mediaOf)) showCount(medium);
   });
-  store.watch(["places"], ({ medium, place, places, figures }) => {
+  store.watch(["places", "figures"], ({ medium, place, places, figures }) => {
     if (!medium || !places) return;
     const total = Object.values(places).reduce((sum, each) => sum + each, 0);
     medium.figures = place.places ? total : figures.length;
     showCount(medium);
   });
+}
+
+/** Fetch the list of media again: counts, and what came into the folder or left it. */
+export async function listMedia(store) {
+  const { datasets } = await getMedia();
+  const known = new Map(store.get("datasets").flatMap(mediaOf).map((one) => [keyOf(one), one]));
+  for (const dataset of datasets) {
+    for (const kind of KINDS) {
+      // The open medium has to be the listed one: what was listed before stays the same object.
+      dataset[kind] = dataset[kind].map((one) => Object.assign(known.get(keyOf(one)) ?? {}, one));
+    }
+  }
+  store.set({ datasets });
 }

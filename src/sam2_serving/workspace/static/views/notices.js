@@ -17,6 +17,7 @@ const TOOL_HINTS = {
   reshape: "Drag the edge to move it, a grip to resize it · Esc: done",
   region: "Drag a region, or apply to the whole picture · Right click: menu of a figure",
 };
+const AIM_HINT = "Arrows: move (Shift: a pixel) · Enter: this · Shift+Enter: not this · D: drag · Esc: leave";
 const READABLE_MS = 250; // "computing" is said only when it takes long enough to be read
 
 export class Notices {
@@ -30,10 +31,11 @@ export class Notices {
   }
 
   /** Say what can be done now: in this state of the Smart Tool, or with another tool. */
-  hint(state, tool) {
+  hint(state, tool, aiming = false) {
     const busy = state === "waiting";
+    const special = aiming ? AIM_HINT : TOOL_HINTS[tool];
     const show = () => {
-      this.part("hint").textContent = (!busy && state !== "empty" && TOOL_HINTS[tool]) || HINTS[state];
+      this.part("hint").textContent = (!busy && state !== "empty" && special) || HINTS[state];
       this.part("hint").classList.toggle("busy", busy);
     };
     clearTimeout(this.timer);
@@ -55,15 +57,31 @@ export class Notices {
     this.speak(sentence);
   }
 
-  /** Say that no model answers, and why. */
-  showMissing({ serve, serveError, place }, openPanel) {
+  /**
+   * Say that no model answers, why, and what to do.
+   * @param {{open, change}} panel - the Serve panel
+   */
+  showMissing({ serve, serveError, served, place }, panel) {
     const empty = this.part("empty");
-    const words = serveError ?? (serve?.state === "stopped" ? "No model is served yet." : null);
+    const words = serveError
+      ? `${serveError} What you drew stays here; it goes on by itself when the app is back.`
+      : serve?.state === "stopped" ? "No model is served." : null;
     empty.hidden = !words || !place;
+    const shown = empty.hidden ? "" : `${words} ${served?.model ?? ""}`;
+    if (shown === empty.dataset.shown) return; // asked anew every few seconds: buttons keep the focus
+    empty.dataset.shown = shown;
     if (empty.hidden) return;
-    const open = element("button.primary", { type: "button", on: { click: openPanel } });
-    open.textContent = serveError ? "Details" : "Choose a model";
-    empty.replaceChildren(element("p", {}, words), open);
+    const button = (name, click, primary) =>
+      element(primary ? "button.primary" : "button", { type: "button", on: { click } }, name);
+    const again = !serveError && served?.model;
+    empty.replaceChildren(
+      element("p", {}, words),
+      ...(again
+        ? [button(`Serve ${served.model} again`, () => panel.change(served.model, served.device), true)]
+        : []),
+      button(serveError ? "Details" : "Choose a model", panel.open, !again),
+    );
+    this.speak(words);
   }
 
   /** Say that the model that answers is not meant for what is open; until it is put away. */

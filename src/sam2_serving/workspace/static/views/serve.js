@@ -1,6 +1,9 @@
-// The Serve panel: which model answers, on which device, and how it is going.
+// The Serve drawer: which model answers, on which device, and how it is going. The work goes on
+// beside it.
 
 import { element, iconButton } from "../dom.js";
+import { keep, recall } from "../remembering.js";
+import { sizeOf } from "../words.js";
 
 const STATES = {
   stopped: "No model is served",
@@ -13,10 +16,13 @@ const SLOW_MS = 5000;
 
 /**
  * @param {HTMLDialogElement} dialog
- * @param {HTMLButtonElement} chip - shows the state in the page's head, opens the panel
- * @returns {{open: () => void, refresh: () => Promise<void>}} opens the panel; asks the app anew
+ * @param {HTMLButtonElement} chip - shows the state in the page's head, opens the drawer
+ * @param {(words: string, requestId?: string) => void} say - over the picture
+ * @returns {{open: () => void, refresh: () => Promise<void>, change: (model: string, device?:
+ *   string) => Promise<void>}} opens the drawer; asks the app anew; serves another model, on the
+ *   device that serves now if none is named
  */
-export function mountServe(dialog, chip, store, app) {
+export function mountServe(dialog, chip, store, app, say) {
   const panel = build(dialog);
   let timer = null;
 
@@ -26,6 +32,7 @@ export function mountServe(dialog, chip, store, app) {
       const serve = await app.serveOptions();
       const deployed = serve.state === "ready" ? serve.deployed : null;
       store.set({ serve, serveError: null, modelKey: deployed && JSON.stringify(deployed) });
+      if (deployed) rememberServed(store, deployed);
     } catch (error) {
       store.set({ serve: null, serveError: error.message });
     }
@@ -45,29 +52,42 @@ export function mountServe(dialog, chip, store, app) {
       const id = error.requestId ? ` (request ${error.requestId})` : "";
       panel.problem.textContent = `${error.message}${id}`;
       panel.problem.hidden = false;
+      if (!dialog.open) say(error.message, error.requestId);
     }
     panel.busy = false;
     await poll();
   };
 
+  const serve = (name, device) => run(async () => {
+    await app.serve(name, device);
+    store.set({ deploys: store.get("deploys") + 1 });
+  });
+  const change = (name, device) =>
+    serve(name, device ?? store.get("serve")?.deployed?.device ?? panel.device.value ?? null);
+
   panel.serve.addEventListener("click", () => {
     const name = panel.models.querySelector("input:checked")?.value;
-    if (!name) return;
-    run(async () => {
-      await app.serve(name, panel.device.value || null);
-      store.set({ deploys: store.get("deploys") + 1 });
-    });
+    if (name) serve(name, panel.device.value || null);
   });
   panel.stop.addEventListener("click", () => run(() => app.stop()));
 
   const open = () => {
-    if (!dialog.open) dialog.showModal();
+    // Over a grid that has the page for itself, or beside the picture.
+    if (!dialog.open && document.querySelector("dialog:modal")) dialog.showModal();
+    else if (!dialog.open) dialog.show();
+    chip.setAttribute("aria-expanded", true);
     panel.models.querySelector("tr:has(:checked)")?.scrollIntoView({ block: "nearest" });
     poll();
   };
-  chip.addEventListener("click", open);
-  // Back to the work: Space saves again.
-  dialog.addEventListener("close", () => document.querySelector("#canvas").focus());
+  chip.addEventListener("click", () => (dialog.open ? dialog.close() : open()));
+  dialog.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") dialog.close();
+  });
+  dialog.addEventListener("close", () => {
+    chip.setAttribute("aria-expanded", false);
+    // Back to the work: Space saves again.
+    document.querySelector("#canvas").focus();
+  });
 
   store.watch(["serve", "serveError"], (state) => {
     showChip(chip, state);
@@ -77,7 +97,19 @@ export function mountServe(dialog, chip, store, app) {
     panel.latency.textContent = latencyMs === null ? "none yet" : `${Math.round(latencyMs)} ms`;
   });
   poll();
-  return { open, refresh: poll };
+  return { open, refresh: poll, change };
+}
+
+const SERVED = "sam2-serving.served";
+
+/** What was served last, so that it can be served again when the app was started anew. */
+export const servedBefore = () => recall(SERVED);
+
+function rememberServed(store, { model, device }) {
+  const before = store.get("served");
+  if (before?.model === model && before?.device === device) return;
+  store.set({ served: { model, device } });
+  keep(SERVED, { model, device });
 }
 
 function build(dialog) {
@@ -92,7 +124,8 @@ function build(dialog) {
     state: fact("State"),
     model: fact("Model"),
     onDevice: fact("Device"),
-    latency: fact("Last answer"),
+    latency: fact("Last click"),
+    memory: fact("Memory"),
     models: element("table.models", {}),
     device: element("select", { id: "device" }),
     serve: element("button.primary", { type: "button" }, "Serve"),
@@ -124,23 +157,16 @@ function build(dialog) {
       panel.serve,
     ),
   );
-  dialog.addEventListener("click", (event) => {
-    const { left, right, top, bottom } = dialog.getBoundingClientRect();
-    const { clientX: x, clientY: y } = event;
-    // A click that the keyboard makes has no place: (0, 0) is outside, but its target is inside.
-    const outside = x < left || x > right || y < top || y > bottom;
-    if (event.target === dialog && outside) dialog.close();
-  });
   return panel;
 }
 
 function showChip(chip, { serve, serveError }) {
   const state = serve ? serve.state : "away";
   chip.dataset.state = state;
-  const { model, device } = serve?.deployed ?? {};
+  const { device } = serve?.deployed ?? {};
   const words = {
     away: serveError ? "The app is not reached" : "Looking for the app…",
-    ready: model ? `${model} · ${device?.toUpperCase()}` : STATES.ready,
+    ready: device ? `${STATES.ready} · ${device.toUpperCase()}` : STATES.ready,
   };
   chip.querySelector(".words").textContent = words[state] ?? STATES[state] ?? state;
   chip.title = serveError ?? "Choose and serve a model";
@@ -154,6 +180,7 @@ function showPanel(panel, { serve, serveError }) {
   panel.onDevice.textContent = serve?.deployed?.device?.toUpperCase() ?? "–";
   const { input_size: side, numeric_path: path } = serve?.deployed ?? {};
   panel.onDevice.title = serve?.deployed ? `input ${side} px, numeric path ${path}` : "";
+  panel.memory.textContent = memoryWords(serve?.memory);
   panel.serve.disabled = !serve || loading || panel.busy;
   panel.stop.disabled = !serve?.deployed || loading || panel.busy;
   showProgress(panel, loading ? serve.progress ?? { message: "Loading the model" } : null);
@@ -165,6 +192,14 @@ function showPanel(panel, { serve, serveError }) {
     showModels(panel.models, serve);
     showDevices(panel.device, serve);
   }
+}
+
+/** Of the accelerator, of all that it has, or else of the app's process. */
+function memoryWords(memory) {
+  if (!memory) return "–";
+  const { process, device, device_total: total } = memory;
+  if (device !== null) return `${sizeOf(device)} of ${sizeOf(total)}`;
+  return process === null ? "–" : sizeOf(process);
 }
 
 function showProgress(panel, progress) {

@@ -1,4 +1,4 @@
-// Over the stage: the request that runs, and what could not be saved.
+// Over the stage: the request that runs, what could not be saved, and that nothing is reached.
 
 import { element } from "../dom.js";
 
@@ -10,6 +10,7 @@ const EVERY_MS = 200;
  */
 export function mountUnderway(root, store, changes) {
   mountJob(root.querySelector("#job"), store);
+  mountLost(root.querySelector("#lost"), store, changes);
   const node = root.querySelector("#unsaved");
   const words = element("p", {});
   const again = element("button", { type: "button", on: { click: () => changes.saveAgain() } }, "Save again");
@@ -20,6 +21,19 @@ export function mountUnderway(root, store, changes) {
     if (!unsaved.length) return;
     const count = unsaved.reduce((sum, { change }) => sum + change.add.length, 0);
     words.textContent = `${count === 1 ? "1 figure is" : `${count} figures are`} not saved yet: ${unsaved.at(-1).problem}`;
+  });
+}
+
+/** The workspace is not reached: what that means. When it is back, what waits is saved. */
+function mountLost(node, store, changes) {
+  let was = null;
+  store.watch(["lost"], ({ lost }) => {
+    node.hidden = !lost;
+    node.textContent = lost
+      ? `${lost} What you have begun stays in this browser; it goes on by itself when it is back.`
+      : "";
+    if (was && !lost && changes.unsaved) changes.saveAgain();
+    was = lost;
   });
 }
 
