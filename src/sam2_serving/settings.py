@@ -59,6 +59,11 @@ class ServerSettings(BaseSettings):
         "two_pass", description="Default of the inference setting refine."
     )
 
+    log_format: Literal["sdk", "json"] = Field(
+        "sdk",
+        description="json: every line of the log is an object of JSON; sdk: those of the app are.",
+    )
+
     store_mb: int = Field(1024, ge=1, description="Budget of stored embeddings on the device, MiB.")
     host_store_mb: int = Field(
         2048, ge=0, description="Budget of embeddings kept in host memory beside a GPU, MiB."

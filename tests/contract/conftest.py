@@ -130,6 +130,7 @@ def app_environment(
         "HTTPS_PROXY": "http://127.0.0.1:9",
         "SAM2_SERVING_CHECKPOINTS_DIR": str(tmp_path_factory.mktemp("checkpoints")),
         "SAM2_SERVING_DATA_DIR": str(tmp_path_factory.mktemp("app-data")),
+        "SAM2_SERVING_LOG_FORMAT": "json",
         "SAM2_SERVING_MODEL": "nano",
         "SAM2_SERVING_DEVICE": "cpu",
         "SAM2_SERVING_ALLOWED_SERVERS": json.dumps([failing_platform.address]),

@@ -33,7 +33,8 @@ def imported() -> list[str]:
 
 def declared() -> set[str]:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    return {normal(re.split(r"[=<>\[; ]", one)[0]) for one in project["dependencies"]}
+    all_of_them = [*project["dependencies"], *project["optional-dependencies"]["otel"]]
+    return {normal(re.split(r"[=<>\[; ]", one)[0]) for one in all_of_them}
 
 
 @pytest.mark.parametrize("package", imported())

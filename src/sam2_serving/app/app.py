@@ -14,7 +14,7 @@ from supervisely.nn.inference import Inference
 from supervisely.nn.utils import RuntimeType
 from supervisely.sly_logger import logger
 
-from sam2_serving.app import environment, redaction
+from sam2_serving.app import environment, logs, tracing
 from sam2_serving.app.batched import BatchedSmartTool, batched_router
 from sam2_serving.app.catalogue import Catalogue, ModelChoice
 from sam2_serving.app.deployment import Deployment, Served
@@ -25,6 +25,7 @@ from sam2_serving.app.idle import IdleWatch
 from sam2_serving.app.inference.routes import inference_router
 from sam2_serving.app.inference.tool import make_inference_tool
 from sam2_serving.app.media import MediaLibrary
+from sam2_serving.app.monitoring import monitoring_router
 from sam2_serving.app.page import page_options, told_on_page
 from sam2_serving.app.platform.api import PlatformClient
 from sam2_serving.app.prefetching import LookAhead, smart_cache_router
@@ -33,6 +34,7 @@ from sam2_serving.app.sdk_app import OBJECT_CLASS, SdkApp
 from sam2_serving.app.serving import serving_router
 from sam2_serving.app.session import session_router
 from sam2_serving.app.smart_tool import SmartTool, smart_tool_router
+from sam2_serving.app.telemetry import EngineWatch
 from sam2_serving.app.tracking.routes import tracking_router
 from sam2_serving.app.tracking.tool import make_track_tool
 from sam2_serving.app.workers import Workers
@@ -82,7 +84,8 @@ class SegmentAnything2(SdkApp):
         self._loaded: Served | None = None
         self._idle = IdleWatch(FREEZE_AFTER_S, self._freeze_model)
         self._clicks = FastAPI(openapi_url=None)
-        redaction.install()
+        logs.install(self.settings.log_format)
+        tracing.start()
         environment.complete(self.settings.data_dir)
         if not self._headless:
             self.APP_OPTIONS = page_options(self.APP_OPTIONS, self.settings)
@@ -171,6 +174,7 @@ class SegmentAnything2(SdkApp):
             queue_limit=settings.queue_limit,
             client_limit=settings.client_queue_limit,
             ahead_share=settings.prefetch_share,
+            observer=EngineWatch(),
         )
         return engine, str(model.device), model.dtype
 
@@ -292,6 +296,7 @@ class SegmentAnything2(SdkApp):
         track_tool = make_track_tool(self, platform, settings, servers)
         server.include_router(tracking_router(track_tool, workers))
         server.include_router(session_router(self))
+        server.include_router(monitoring_router(self.deployment, settings.store_mb * 2**20))
         server.include_router(serving_router(self, servers))
 
     # Deploying

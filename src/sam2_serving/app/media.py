@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from sam2_serving.app import telemetry
 from sam2_serving.app.permissions import Permissions
 from sam2_serving.app.platform.api import Caller, PlatformClient
 from sam2_serving.app.reporting import BadRequest, MediaTooLarge
@@ -146,7 +147,9 @@ class MediaLibrary:
         held: list[npt.NDArray[np.uint8]] = []
 
         def decode() -> npt.NDArray[np.uint8]:
-            pixels = decode_image(source.download(), self._max_pixels, source.size)
+            file = source.download()
+            with telemetry.timed("read"):
+                pixels = decode_image(file, self._max_pixels, source.size)
             self._sizes.remember(source.key, (pixels.shape[1], pixels.shape[0]))
             return pixels
 

@@ -21,9 +21,10 @@ from supervisely.nn.inference import PromptableSegmentation
 from supervisely.nn.utils import CheckpointInfo
 from supervisely.sly_logger import logger
 
-from sam2_serving.app import environment
+from sam2_serving.app import environment, logs
 from sam2_serving.app.addresses import ServerPolicy
 from sam2_serving.app.deployment import Deployment
+from sam2_serving.app.monitoring import route_names
 from sam2_serving.app.reporting import ModelNotReady
 from sam2_serving.app.security import Guard
 from sam2_serving.pretrained import MODELS_FILE, find_pretrained
@@ -144,7 +145,15 @@ class SdkApp(PromptableSegmentation):  # type: ignore[misc]
         """What a web server runs."""
         if self._guard is None:
             limit = self.settings.max_request_mb * 2**20
-            self._guard = Guard(self._app, self._servers(), limit, _page_paths, self._clicks)
+            self._guard = Guard(
+                self._app,
+                self._servers(),
+                limit,
+                _page_paths,
+                self._clicks,
+                route_names(_paths),
+                self.settings.log_format,
+            )
         return self._guard
 
     def run(self) -> None:
@@ -156,6 +165,7 @@ class SdkApp(PromptableSegmentation):  # type: ignore[misc]
             ws="websockets",
             timeout_keep_alive=KEEP_ALIVE_S,
         )
+        logs.install(self.settings.log_format)  # uvicorn has just made handlers of its own
         self._uvicorn_server = uvicorn.Server(config)
         self._uvicorn_server.run()
 
@@ -180,5 +190,9 @@ class SdkApp(PromptableSegmentation):  # type: ignore[misc]
 
 def _page_paths() -> frozenset[str]:
     """Return the routes that the Serve page's widgets registered: /<widget>/<event>."""
-    paths = (getattr(route, "path", "") for route in _MainServer().get_server().routes)
-    return frozenset(path for path in paths if path.count("/") == 2)
+    return frozenset(path for path in _paths() if path.count("/") == 2)
+
+
+def _paths() -> list[str]:
+    """Return the paths of all routes."""
+    return [getattr(route, "path", "") for route in _MainServer().get_server().routes]

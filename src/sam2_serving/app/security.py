@@ -9,9 +9,7 @@ patched: what reaches it is in a form that it can handle.
 from __future__ import annotations
 
 import re
-import time
-import uuid
-from collections.abc import Awaitable, Callable, Container, MutableMapping
+from collections.abc import Awaitable, Callable, Container
 from typing import Any
 
 import anyio.to_thread
@@ -20,12 +18,12 @@ from supervisely import env as sly_env
 from supervisely import is_production
 from supervisely.sly_logger import logger
 
-from sam2_serving.app import redaction
+from sam2_serving.app import logs, redaction
 from sam2_serving.app.addresses import ServerPolicy
 from sam2_serving.app.bodies import dump_json, parse_json
+from sam2_serving.app.exchange import SMART_TOOL, Exchange, Message, Receive, Scope, Send
 from sam2_serving.app.origins import comes_from_elsewhere
 from sam2_serving.app.reporting import (
-    REQUEST_ID_HEADER,
     AppError,
     BadRequest,
     MediaNotFound,
@@ -34,25 +32,16 @@ from sam2_serving.app.reporting import (
     PermissionDenied,
     Unexpected,
     UnsupportedMediaType,
-    error_response,
-    smart_tool_error_body,
 )
 
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CLOSED = frozenset({"/debug"})
 _CLOSED_OUTSIDE_THE_PLATFORM = frozenset({"/sly/shutdown"})
 _SESSION_INFO = "/sly/session-info"
-_QUIET = frozenset({"/livez", "/readyz", "/is_alive", "/is_ready", "/is_running", "/health"})
-_SMART_TOOL = "/smart_segmentation"
 _LARGE_BODIES = frozenset(
     {
-        _SMART_TOOL,
+        SMART_TOOL,
         "/smart_segmentation_batch",
         "/smart_segmentation_batched",
         "/track_async",
@@ -104,6 +93,8 @@ class Guard:
         max_request_bytes: int,
         page_paths: Callable[[], Container[str]] = frozenset,
         clicks: ASGIApp | None = None,
+        route_of: Callable[[str], str] = lambda _: "other",
+        log_format: logs.LogFormat = "sdk",
     ) -> None:
         """Stand before `app`.
 
@@ -115,7 +106,11 @@ class Guard:
             clicks: answers the Smart Tool instead of `app`, on its plain path: the SDK's
                 middleware makes an API object and several tasks for each request, while a person
                 waits for a mask.
+            route_of: names a path's route for metrics and traces.
+            log_format: see `logs`.
         """
+        self._route_of = route_of
+        self._log_format = log_format
         self._clicks = clicks
         self._page_paths = page_paths
         self._app = app
@@ -129,18 +124,19 @@ class Guard:
             return
         if scope["type"] != "http":
             # The server has set up its own log handlers by the time it starts a lifespan.
-            redaction.install()
+            logs.install(self._log_format)
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, send)
+        exchange = Exchange(scope, send)
         tokens = redaction.request_tokens.set(())
+        exchange.begin(self._route_of(exchange.path))
         try:
             guarded_receive = await self._admit(exchange, receive)
             if guarded_receive is None:
                 return
-            if self._clicks is not None and exchange.path == _SMART_TOOL:
+            if self._clicks is not None and exchange.path == SMART_TOOL:
                 # unlike the SDK's application, it does not know the platform's prefix
-                await self._clicks({**scope, "path": _SMART_TOOL}, guarded_receive, exchange.send)
+                await self._clicks({**scope, "path": SMART_TOOL}, guarded_receive, exchange.send)
             else:
                 await self._app(scope, guarded_receive, exchange.send)
         except AppError as refusal:
@@ -151,10 +147,10 @@ class Guard:
             logger.error("Unexpected error", exc_info=error)
             await exchange.refuse(Unexpected("Something went wrong inside the app."), receive)
         finally:
-            exchange.log()
+            exchange.end()
             redaction.request_tokens.reset(tokens)
 
-    async def _admit(self, exchange: _Exchange, receive: Receive) -> Receive | None:
+    async def _admit(self, exchange: Exchange, receive: Receive) -> Receive | None:
         """Return the `receive` for the app behind, or None if the request is answered already."""
         path = exchange.path
         if path in _CLOSED or (path in _CLOSED_OUTSIDE_THE_PLATFORM and not is_production()):
@@ -187,12 +183,12 @@ class Guard:
             return exchange.replay(rewrite(), receive)
         return exchange.replay(await anyio.to_thread.run_sync(rewrite), receive)
 
-    def _limit(self, exchange: _Exchange) -> int:
+    def _limit(self, exchange: Exchange) -> int:
         if exchange.is_json and exchange.path not in _LARGE_BODIES:
             return min(_MAX_SMALL_BODY, self._max_request_bytes)
         return self._max_request_bytes
 
-    def _normalise(self, exchange: _Exchange, content: Any) -> dict[str, Any]:
+    def _normalise(self, exchange: Exchange, content: Any) -> dict[str, Any]:
         """Bring a JSON body into the form that the SDK's middleware can take."""
         if not isinstance(content, dict):
             raise BadRequest("The body must be a JSON object.")
@@ -216,87 +212,6 @@ class Guard:
     def _is_of_the_page(self, path: str) -> bool:
         # widgets' routes have two segments: for the others, most of all clicks, none is looked up
         return path.startswith("/sly/") or (path.count("/") == 2 and path in self._page_paths())
-
-
-class _Exchange:
-    """One request and its answer: the id, the header that carries it, the line in the log."""
-
-    def __init__(self, scope: Scope, send: Send) -> None:
-        self.scope = scope
-        self.answered = False
-        self.tokens: tuple[str, ...] = ()
-        self._send = send
-        self._started = time.perf_counter()
-        self._status = 0
-        wanted = self.header(REQUEST_ID_HEADER.lower()) or ""
-        sane = _SANE_REQUEST_ID.fullmatch(wanted) is not None
-        self.request_id = wanted if sane else str(uuid.uuid4())
-        self.path = _plain_path(str(scope["path"]))
-        self.state: dict[str, Any] = scope.setdefault("state", {})
-        self.state |= {"request_id": self.request_id, "log_fields": {}}
-
-    def header(self, name: str) -> str | None:
-        for key, value in self.scope["headers"]:
-            if key == name.encode():
-                return str(value.decode("latin-1"))
-        return None
-
-    @property
-    def is_json(self) -> bool:
-        return "application/json" in (self.header("content-type") or "").lower()
-
-    @property
-    def is_api_call(self) -> bool:
-        """The routes for clients have one path segment; widgets of the Serve page have two."""
-        return self.scope["method"] == "POST" and self.path.count("/") == 1
-
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.answered = True
-            self._status = message["status"]
-            header = (REQUEST_ID_HEADER.lower().encode(), self.request_id.encode())
-            message["headers"] = [*message.get("headers", ()), header]
-        await self._send(message)
-
-    async def answer(self, response: JSONResponse, receive: Receive) -> None:
-        await response(self.scope, receive, self.send)
-
-    async def refuse(self, refusal: AppError, receive: Receive) -> None:
-        self.state["log_fields"] |= {"error": str(refusal), "kind": type(refusal).__name__}
-        if self.path == _SMART_TOOL:
-            response = error_response(refusal, self.request_id, smart_tool_error_body)
-        else:
-            response = error_response(refusal, self.request_id)
-        await self.answer(response, receive)
-
-    def replay(
-        self, body: bytes, receive: Receive, content_type: bytes | None = b"application/json"
-    ) -> Receive:
-        """Give the app behind a body of ours, then whatever the client does next."""
-        redaction.request_tokens.set(self.tokens)
-        replaced = (b"content-type", b"content-length", b"transfer-encoding", b"content-encoding")
-        kept = [pair for pair in self.scope["headers"] if pair[0] not in replaced]
-        own = [(b"content-length", b"%d" % len(body))]
-        own += [] if content_type is None else [(b"content-type", content_type)]
-        self.scope["headers"] = kept + own
-        pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-        async def replayed() -> Message:
-            return pending.pop() if pending else await receive()
-
-        return replayed
-
-    def log(self) -> None:
-        if self.path in _QUIET:
-            return
-        fields = self.state["log_fields"] | {
-            "request_id": self.request_id,
-            "method": self.scope["method"],
-            "path": ascii(self.path)[1:-1][:200],
-            "status": self._status,
-            "ms": round((time.perf_counter() - self._started) * 1000, 1),
-        }
-        logger.info("Request answered", extra=fields)
 
 
 def _comes_from_elsewhere(scope: Scope) -> bool:
@@ -340,7 +255,7 @@ async def _read(receive: Receive, limit: int) -> bytes:
             return b"".join(chunks)
 
 
-def _check_stated_length(exchange: _Exchange, limit: int) -> None:
+def _check_stated_length(exchange: Exchange, limit: int) -> None:
     stated = exchange.header("content-length")
     if stated is not None and stated.isdecimal() and int(stated) > limit:
         raise _too_large(limit)
@@ -359,16 +274,6 @@ def _too_large(limit: int) -> AppError:
         f"The request is larger than {limit / 2**20:.0f} MiB "
         "(server setting SAM2_SERVING_MAX_REQUEST_MB)."
     )
-
-
-def _plain_path(path: str) -> str:
-    """Return the path without the platform's prefix, doubled and trailing slashes."""
-    prefix = (sly_env.supervisely_server_path_prefix() or "").strip("/")
-    segments = [segment for segment in path.split("/") if segment]
-    lead = [segment for segment in prefix.split("/") if segment]
-    if lead and segments[: len(lead)] == lead:
-        segments = segments[len(lead) :]
-    return "/" + "/".join(segments)
 
 
 def _session_info() -> dict[str, str | None]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from supervisely.sly_logger import logger
 
+from sam2_serving.app import telemetry
 from sam2_serving.app.reporting import MediaNotFound, Overloaded, as_app_error
 from sam2_serving.engine import Cancelled, CancelToken
 
@@ -219,16 +220,23 @@ class InferenceJobs:
             self._jobs[job.uuid] = job
 
         def run() -> None:
-            failure: Failure | None = None
+            with telemetry.job("inference") as ends:
+                failure = carried_out(ends)
+            job.end(failure)
+
+        def carried_out(ends: list[telemetry.JobEnd]) -> Failure | None:
             try:
                 failure = work(job)
             except Cancelled:
-                pass  # by the client: that is no failure
+                ends.append("stopped")  # by the client: that is no failure
+                return None
             except Exception as error:
                 problem = as_app_error(error)
-                failure = Failure(type(problem).__name__, str(problem))
+                telemetry.errors.labels(type(problem).__name__).inc()
                 logger.warning("An inference request ended early", extra={"error": str(problem)})
-            job.end(failure)
+                return Failure(type(problem).__name__, str(problem))
+            ends.append("finished")
+            return failure
 
         context = contextvars.copy_context()  # the request's token stays out of the log
         name = f"inference-{job.uuid[:8]}"

@@ -13,6 +13,7 @@ from typing import Any
 
 from supervisely.sly_logger import logger
 
+from sam2_serving.app import telemetry
 from sam2_serving.app.inference.answers import Answers
 from sam2_serving.app.inference.jobs import Failure, InferenceJob
 from sam2_serving.app.inference.named import Picture
@@ -69,6 +70,7 @@ class Runs:
     def _predict(self, picture: Picture, order: Order, cancel: CancelToken, at_once: bool) -> Json:
         media, origin = picture.open()
         outcome = self.answers.answer(media, order.settings, cancel, at_once=at_once)
+        telemetry.predictions.inc()
         return outcome.prediction(origin)
 
     def _stored(self, prediction: Json, order: Order, patience: Patience) -> bytes:

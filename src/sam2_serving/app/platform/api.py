@@ -24,6 +24,7 @@ from requests_toolbelt.multipart.decoder import (  # type: ignore[import-untyped
 )
 from supervisely.sly_logger import logger
 
+from sam2_serving.app import telemetry
 from sam2_serving.app.addresses import ServerPolicy
 from sam2_serving.app.reporting import (
     AppError,
@@ -258,7 +259,8 @@ class PlatformClient:
         deadline = time.monotonic() + self._timeout_s
         for attempt in range(1, tries + 1):
             try:
-                return self._try(caller, route, body, what, max_bytes, deadline)
+                with telemetry.platform_call(route):
+                    return self._try(caller, route, body, what, max_bytes, deadline)
             except PlatformUnavailable as problem:
                 logger.warning(
                     "Platform call failed",

@@ -12,6 +12,7 @@ from typing import Any
 
 from supervisely.sly_logger import logger
 
+from sam2_serving.app import telemetry
 from sam2_serving.app.reporting import AppError, BadRequest, as_app_error
 from sam2_serving.app.tracking.claims import Claim
 from sam2_serving.app.tracking.figures import Finish
@@ -113,17 +114,21 @@ class TrackJob:
             Cancelled: somebody stopped it.
             Exception: whatever went wrong; what was stored before stays stored.
         """
-        try:
-            for frame in self.tracking:
-                self.sink.put(frame.index, self._found(frame))
-        except Cancelled:
-            self.sink.abandon(keep=False)
-            raise
-        except BaseException:
-            # What was tracked before it went wrong is not lost.
-            self.sink.abandon(keep=True)
-            raise
-        self.sink.finish()
+        with telemetry.job("tracking") as ends:
+            try:
+                for frame in self.tracking:
+                    telemetry.tracked_frames.inc()
+                    self.sink.put(frame.index, self._found(frame))
+            except Cancelled:
+                ends.append("stopped")
+                self.sink.abandon(keep=False)
+                raise
+            except BaseException:
+                # What was tracked before it went wrong is not lost.
+                self.sink.abandon(keep=True)
+                raise
+            self.sink.finish()
+            ends.append("finished")
 
     def _found(self, frame: TrackedFrame) -> list[FoundObject]:
         found = []
@@ -156,6 +161,7 @@ def what_went_wrong(error: Exception, safe: int | None) -> AppError | None:
     if isinstance(error, Cancelled):
         return None
     reason = as_app_error(error)
+    telemetry.errors.labels(type(reason).__name__).inc()
     up_to = f"What was tracked up to frame {safe} is kept."
     problem = AppError(str(reason) if safe is None else f"{reason} {up_to}")
     problem.status, problem.retry_after_s = reason.status, reason.retry_after_s
