@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import io
 import struct
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -21,6 +22,8 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 Pixels = npt.NDArray[np.uint8]
+
+_FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
 
 # Pillow's own limit would refuse images that ours allows; every image is measured here first.
 Image.MAX_IMAGE_PIXELS = None
@@ -67,6 +70,17 @@ def decode_image(
     return pixels
 
 
+@lru_cache(maxsize=1)
+def picture_formats() -> tuple[str, ...]:
+    """Return the formats that are read, by Pillow's names: those whose header tells the size.
+
+    Pillow knows many more. Some of them start a program (EPS runs Ghostscript), others wrap a
+    picture that is larger than their header says (ICO): neither is for files of strangers.
+    """
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
 def _size_in_header(file: bytes) -> tuple[int, int]:
     """Read (width, height) without decoding.
 
@@ -77,7 +91,7 @@ def _size_in_header(file: bytes) -> tuple[int, int]:
         width, height = struct.unpack(">II", file[16:24])
         return width, height
     try:
-        with Image.open(io.BytesIO(file)) as picture:
+        with Image.open(io.BytesIO(file), formats=picture_formats()) as picture:
             return picture.size
     except Exception as error:
         raise UnreadableImage("The image's file is damaged or of an unknown kind.") from error
@@ -96,7 +110,7 @@ def _decode_with_opencv(file: bytes, flags: int) -> Pixels | None:
 def _decode_with_pillow(file: bytes) -> Pixels:
     """Decode what OpenCV does not know: other formats, and numbers of more than 16 bits."""
     try:
-        with Image.open(io.BytesIO(file)) as picture:
+        with Image.open(io.BytesIO(file), formats=picture_formats()) as picture:
             upright = ImageOps.exif_transpose(picture)
             if upright.mode in ("F", "I") or upright.mode.startswith("I;"):
                 return _stretched(np.asarray(upright, dtype=np.float64))

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from sam2_serving.images import picture_formats
+
 _UNREADABLE = (OSError, UnidentifiedImageError, SyntaxError, ValueError)
 
 
@@ -25,7 +27,7 @@ def picture_size(file: Path) -> tuple[int, int]:
         UnreadableMedia: it is no readable picture.
     """
     try:
-        with Image.open(file) as picture:
+        with Image.open(file, formats=picture_formats()) as picture:
             if not _turned(picture):
                 return picture.size
             # Asked of the upright picture itself: for some formats Pillow gives the size
@@ -37,13 +39,13 @@ def picture_size(file: Path) -> tuple[int, int]:
 
 def is_turned(file: Path) -> bool:
     """Tell whether a picture is to be turned or mirrored before it is shown."""
-    with Image.open(file) as picture:
+    with Image.open(file, formats=picture_formats()) as picture:
         return _turned(picture)
 
 
 def read_rgb(file: Path, draft: int | None = None) -> Image.Image:
     """Return an upright RGB picture; `draft` allows a smaller one, of at least twice this side."""
-    with Image.open(file) as picture:
+    with Image.open(file, formats=picture_formats()) as picture:
         if draft is not None:
             picture.draft("RGB", (2 * draft, 2 * draft))
         upright = ImageOps.exif_transpose(picture)
