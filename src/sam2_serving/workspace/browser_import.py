@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import tempfile
+from dataclasses import asdict
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
@@ -10,8 +12,9 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.concurrency import run_in_threadpool
 
 from sam2_serving.workspace.answers import BadRequest, Forbidden, NoRoom
-from sam2_serving.workspace.api.strict import MAX_ID
+from sam2_serving.workspace.api.strict import MAX_ID, ClientKey
 from sam2_serving.workspace.context import Caller, Here, Workspace
+from sam2_serving.workspace.importing.annotated import bring
 from sam2_serving.workspace.importing.incoming import Incoming
 from sam2_serving.workspace.importing.names import plain_path
 from sam2_serving.workspace.security import OfPage, caller_of_page
@@ -54,6 +57,41 @@ async def import_file(
             raise NoRoom(f"{name}: there is no room left on the disk.") from error
         raise BadRequest(f"{name}: cannot be written ({error.strerror}).") from error
     return {"path": kept.path, "new": kept.new}
+
+
+@router.post("/imports/annotated", status_code=201)
+async def import_annotated(
+    request: Request,
+    caller: OfPage,
+    here: Here,
+    key: ClientKey,
+    dataset_id: Annotated[int | None, Query(ge=0, le=MAX_ID)] = None,
+    folder: Annotated[str | None, Query(min_length=1, max_length=4000)] = None,
+) -> dict[str, Any]:
+    """Bring in media with their figures: the body is a zip.
+
+    It holds a project of the platform (or several), or images and a COCO file.
+
+    Query:
+        key: the page's name for the change that brings the figures.
+        dataset_id: the dataset that all of it comes into; without it:
+        folder: one by its path; None: the media folder itself.
+    """
+    if caller.dataset_ids is not None:
+        raise Forbidden(f"{caller.login} may add files to some datasets only, and no new datasets.")
+    base = await run_in_threadpool(_place, "x", dataset_id, folder, caller, here)
+    here.settings.data_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=here.settings.data_dir) as file:
+        try:
+            async for chunk in request.stream():
+                await run_in_threadpool(file.write, chunk)
+            most = here.settings.max_upload_mb << 20
+            told = await run_in_threadpool(bring, file, key, base.parent, caller, here, most)
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise NoRoom("There is no room left on the disk.") from error
+            raise
+    return asdict(told)
 
 
 def _place(

@@ -16,7 +16,11 @@ from sam2_serving.workspace.settings import WorkspaceSettings
 
 _SAFE_METHODS = {"GET", "HEAD"}
 _FOR_ANYBODY = {f"{API_PREFIX}instance.version"}
-_UPLOADS = {f"{API_PREFIX}file-storage.bulk.upload", "/workspace/api/imports"}
+_UPLOADS = {
+    f"{API_PREFIX}file-storage.bulk.upload",
+    "/workspace/api/imports",
+    "/workspace/api/imports/annotated",
+}
 _PAGE_ROUTES = ("/workspace/", "/net/")
 _PAGE_HEADERS = [
     (
