@@ -121,7 +121,9 @@ def _workspace_command(demo: Demo) -> list[str]:
 
 def _workspace_environment(demo: Demo, token: str, session_token: str) -> dict[str, str]:
     # by environment, because a command line can be read by every user of the machine
+    key = os.environ.get("SAM2_SERVING_ACCESS_KEY")
     return {
+        **({"SAM2_SERVING_WORKSPACE_APP_KEY": key} if key else {}),
         "SAM2_SERVING_WORKSPACE_PORT": str(demo.port),
         "SAM2_SERVING_WORKSPACE_DATA_DIR": str(demo.data_dir),
         "SAM2_SERVING_WORKSPACE_APP_URL": demo.app_url,

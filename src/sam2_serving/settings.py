@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 # Longer than any client or proxy keeps an idle connection: one that the server closes first can be
@@ -37,6 +37,12 @@ class ServerSettings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address the app listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the app listens on.")
+    access_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="Callers must bring this key as the header X-Access-Key, or as a bearer token; "
+        "for an app that is reached without the platform.",
+    )
     data_dir: Path = Field(
         default_factory=_default_data_dir, description="What the app keeps on disk."
     )
@@ -143,6 +149,12 @@ class ServerSettings(BaseSettings):
         default_factory=list,
         description="Platform addresses a request may name besides the configured one (JSON list).",
     )
+
+    @field_validator("access_key", mode="before")
+    @classmethod
+    def _empty_is_none(cls, given: object) -> object:
+        """A compose file sets what its own environment lacks to nothing."""
+        return given or None
 
     @field_validator("input_size", mode="before")
     @classmethod

@@ -15,14 +15,23 @@ from typing import Any
 
 HIDDEN = "***"
 
-_SECRET_KEY = re.compile(r"(api[_-]?token|x-api-key|authorization|spawn_?api_?token)", re.I)
+_SECRET_KEY = re.compile(
+    r"(api[_-]?token|x-api-key|access[_-]key|authorization|spawn_?api_?token)", re.I
+)
 _SECRET_IN_TEXT = re.compile(
-    r"""((?:api[_-]?token|x-api-key|authorization)["']?\s*[:=]\s*["']?)([^"'\s,}&]+)""", re.I
+    r"""((?:api[_-]?token|x-api-key|access[_-]key|authorization)["']?\s*[:=]\s*["']?"""
+    r"""(?:(?:bearer|basic)\s+)?)([^"'\s,}&]+)""",
+    re.I,
 )
 _TOKEN_IN_QUERY = re.compile(
     r"""([?&][^=&\s"']*(?:token|key|secret|auth)[^=&\s"']*=)[^&\s"']+""", re.I
 )
-_SECRET_ENVIRONMENT = ("API_TOKEN", "SPAWN_API_TOKEN", "context.spawnApiToken")
+_SECRET_ENVIRONMENT = (
+    "API_TOKEN",
+    "SPAWN_API_TOKEN",
+    "context.spawnApiToken",
+    "SAM2_SERVING_ACCESS_KEY",
+)
 _SHORTEST_SECRET = 6
 _LOGGERS = ("", "logger", "uvicorn", "uvicorn.error", "uvicorn.access", "httpx", "httpcore")
 _PLAIN = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) - {"msg", "args"}

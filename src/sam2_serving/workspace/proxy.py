@@ -76,7 +76,8 @@ async def call_app(
     url = f"{here.settings.app_url.rstrip('/')}/{endpoint}" + (f"?{query}" if query else "")
     silence_s = here.settings.proxy_timeout_s if timeout_s is None else timeout_s
     timeout = httpx.Timeout(silence_s, connect=5.0)
-    request = here.client.build_request(method, url, headers=headers, timeout=timeout, content=body)
+    sent = {**(headers or {}), **_key(here)}
+    request = here.client.build_request(method, url, headers=sent, timeout=timeout, content=body)
     try:
         answer = await here.client.send(request, stream=True)
     except (httpx.ConnectError, httpx.ConnectTimeout):
@@ -92,6 +93,11 @@ async def call_app(
     return StreamingResponse(
         answer.aiter_raw(), answer.status_code, kept, background=BackgroundTask(answer.aclose)
     )
+
+
+def _key(here: Workspace) -> dict[str, str]:
+    key = here.settings.app_key
+    return {} if key is None else {"x-access-key": key.get_secret_value()}
 
 
 async def unless_gone(request: Request, call: Coroutine[Any, Any, Response]) -> Response:

@@ -45,6 +45,9 @@ class WorkspaceSettings(BaseSettings):
     )
 
     app_url: str = Field("http://127.0.0.1:8000", description="Where the app listens.")
+    app_key: SecretStr | None = Field(
+        None, description="The app's access key, if it wants one (SAM2_SERVING_ACCESS_KEY)."
+    )
     server_address: str | None = Field(
         None, description="The address under which the app reaches the workspace."
     )
