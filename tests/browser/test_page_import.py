@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 from servers import SCREENSHOTS, Demo, free_port, workspace_process
 
+from sam2_serving.masks import decode_bitmap, encode_rle
 from sam2_serving.scenes import Scene
 
 IMPORTS = "**/workspace/api/imports*"
@@ -108,6 +111,7 @@ def test_a_folder_becomes_datasets_within_a_new_one(
 def test_an_import_can_be_stopped(page: Page, shelf: Demo, folder: Path, picture: bytes) -> None:
     held: list[Route] = []
     page.goto(shelf.url)
+    expect(page.get_by_role("button", name="a.png")).to_be_visible()  # the page has begun
     page.route(IMPORTS, lambda route: held.append(route))
     drop(page, *((f"stop-{number}.png", picture) for number in range(3)))
     panel = panel_of(page)
@@ -119,3 +123,69 @@ def test_an_import_can_be_stopped(page: Page, shelf: Demo, folder: Path, picture
     page.unroute(IMPORTS)
     drop(page, ("go-on.png", picture))
     expect(panel.get_by_text("1 file imported")).to_be_visible()
+
+
+def _exported(shelf: Demo, form: str) -> bytes:
+    exports = f"{shelf.url}/workspace/api/exports"
+    key = shelf.client.post(exports, json={"form": form}).json()["key"]
+    while (state := shelf.get(f"exports/{key}")["state"]) in ("waiting", "running"):
+        time.sleep(0.05)
+    assert state == "finished"
+    return shelf.client.get(f"{exports}/{key}/file").content
+
+
+def _masks(shelf: Demo, name: str) -> list[np.ndarray]:
+    image = next(
+        one for dataset in shelf.get("media")["datasets"] for one in dataset["images"]
+        if one["name"] == name
+    )  # fmt: skip
+    found = []
+    for figure in shelf.get(f"images/{image['id']}/figures"):
+        bitmap = figure["geometry"]["bitmap"]
+        mask = np.zeros((image["height"], image["width"]), bool)
+        part = decode_bitmap(bitmap["data"])
+        x, y = bitmap["origin"]
+        mask[y : y + part.shape[0], x : x + part.shape[1]] = part
+        found.append(mask)
+    return found
+
+
+def test_figures_come_with_a_folder_and_with_a_zip(
+    page: Page, shelf: Demo, picture: bytes, scenes: list[Scene], tmp_path: Path
+) -> None:
+    """A folder with a COCO file; what is exported of it then; both are undone as one step."""
+    masks = scenes[0].masks[:3]
+    folder = tmp_path / "labelled"
+    (folder / "images").mkdir(parents=True)
+    (folder / "images" / "labelled.png").write_bytes(picture + b"another file")
+    height, width = masks[0].shape
+    image = {"id": 7, "file_name": "labelled.png", "width": width, "height": height}
+    annotations = [
+        {"id": at, "image_id": 7, "category_id": 3, "segmentation": encode_rle(mask)}
+        for at, mask in enumerate(masks)
+    ]
+    content = {"images": [image], "categories": [{"id": 3, "name": "toy"}]}
+    (folder / "set.json").write_text(json.dumps({**content, "annotations": annotations}))
+
+    page.goto(shelf.url)
+    expect(page.get_by_role("radio", name="object")).to_be_attached()  # the page has begun
+    page.get_by_role("button", name="Import", exact=True).click()
+    panel = panel_of(page)
+    panel.get_by_label("Folder").set_input_files(folder)
+    expect(panel).to_contain_text("1 file imported · 3 figures")
+    np.testing.assert_array_equal(_masks(shelf, "labelled.png"), masks)
+    zipped = _exported(shelf, "supervisely")
+    page.screenshot(path=SCREENSHOTS / "import-figures.png")
+    panel.get_by_role("button", name="Close").click()
+    page.get_by_role("button", name="labelled.png").click()
+    expect(page.locator("li.figure")).to_have_count(3)
+    expect(page.get_by_role("radio", name="toy")).to_be_attached()
+    page.locator("#canvas").focus()
+    page.keyboard.press("Control+z")
+    expect(page.locator("li.figure")).to_have_count(0)
+
+    page.get_by_role("button", name="Import", exact=True).click()
+    file = {"name": "back.zip", "mimeType": "application/zip", "buffer": zipped}
+    panel.get_by_label("Files").set_input_files(files=[file])  # type: ignore[list-item]
+    expect(panel).to_contain_text("3 figures")
+    np.testing.assert_array_equal(_masks(shelf, "labelled.png"), masks)

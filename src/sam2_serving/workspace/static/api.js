@@ -102,10 +102,21 @@ export const exportFile = (key) => `/workspace/api/exports/${key}/file`;
  * @param {(bytes: number) => void} progress - `fetch` cannot tell how much is sent
  * @returns {Promise<{path: string, new: boolean}>}
  */
-export function sendFile(file, where, progress, signal) {
+export const sendFile = (file, where, progress, signal) => send("imports", file, where, progress, signal);
+
+/**
+ * Send a zip of media with their figures.
+ * @param {{key: string, dataset_id?: number, folder?: string}} where - `key` names the change that
+ *   brings the figures
+ * @returns {Promise<{media: number, known: number, figures: number, warnings: string[]}>}
+ */
+export const sendAnnotated = (zip, where, progress, signal) =>
+  send("imports/annotated", zip, where, progress, signal);
+
+function send(route, file, where, progress, signal) {
   return new Promise((resolve, reject) => {
     const call = new XMLHttpRequest();
-    call.open("POST", `/workspace/api/imports?${new URLSearchParams(where)}`);
+    call.open("POST", `/workspace/api/${route}?${new URLSearchParams(where)}`);
     call.responseType = "json";
     call.upload.onprogress = ({ loaded }) => progress(loaded);
     call.onload = () => {

@@ -128,7 +128,7 @@ async function start() {
 
   const batch = mountBatch(byId("batch"), byId("open-batch"), store, app, { speak, serve });
 
-  mountImport(byId("import"), byId("open-import"), store, speak);
+  mountImport(byId("import"), byId("open-import"), store, { speak, changes });
   mountExport(byId("export"), byId("open-export"), store, speak);
 
   store.watch(["place", "playing"], ({ place, playing }) => {

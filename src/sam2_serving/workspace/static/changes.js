@@ -126,6 +126,12 @@ export class Changes {
     });
   }
 
+  /** Figures came to many places, in a change of this name: that can be undone on all of them. */
+  async happened(what, key) {
+    this.done(EVERYWHERE, what, key);
+    await this.refreshClasses();
+  }
+
   async refreshClasses() {
     await this.listClasses();
     if (this.store.get("place")) await this.refresh(this.store.get("place"));

@@ -11,9 +11,9 @@ const NEW = "new";
 /**
  * @param {HTMLDialogElement} dialog
  * @param {HTMLButtonElement} button - opens it
- * @param {(words: string) => void} speak
+ * @param {{speak: (words: string) => void, changes: Changes}} tools
  */
-export function mountImport(dialog, button, store, speak) {
+export function mountImport(dialog, button, store, { speak, changes }) {
   const panel = build(dialog);
   let current = null; // the import that runs, or the last one
 
@@ -37,6 +37,9 @@ export function mountImport(dialog, button, store, speak) {
     await one.run();
     speak(wordsOf(one));
     if (one.fresh) await showNew();
+    for (const key of one.keys) {
+      await changes.happened(`Import of ${count(one.figures, "figure")}`, key).catch(() => {});
+    }
   };
 
   /** List what came, and open the first of it if nothing was open. */
@@ -108,14 +111,17 @@ function bindDrop(take) {
   });
 }
 
-function wordsOf({ files, others, fresh, known, problems, over, done }) {
-  if (!over) return `${done} of ${count(files.length, "file")}`;
-  if (!files.length) return "None of these is an image, a video or a volume that can be shown here.";
+function wordsOf({ files, others, fresh, known, figures, problems, over, done }) {
+  if (!over) return files.length ? `${done} of ${count(files.length, "file")}` : "Looking at the files";
+  if (!files.length && !problems.length) return "None of these is an image, a video or a volume that can be shown here.";
+  const refused = files.length - fresh - known;
+  const whole = !files.some(({ annotated }) => annotated);
   return [
     `${count(fresh, "file")} imported`,
     ...(known ? [`${known} there already`] : []),
-    ...(problems.length ? [`${problems.length} not taken`] : []),
-    ...(done < files.length - problems.length ? ["stopped"] : []),
+    ...(figures ? [count(figures, "figure")] : []),
+    ...(problems.length ? [whole ? `${problems.length} not taken` : "not all was taken"] : []),
+    ...(done < files.length && !(whole && refused <= problems.length) ? ["stopped"] : []),
     ...(others ? [`${count(others, "other file")} left out`] : []),
   ].join(" · ");
 }
@@ -164,7 +170,8 @@ function build(dialog) {
     element(
       "p.note", {},
       "Images, videos, volumes (nrrd) and point clouds are copied into the media folder; nothing there is overwritten. "
-      + "Or drop files and folders anywhere on the page: folders become datasets.",
+      + "Folders become datasets. With figures: a Supervisely project or images with a COCO file, as a folder or a zip. "
+      + "Everything can also be dropped anywhere on the page.",
     ),
     element(
       "div.line", {},
