@@ -31,6 +31,7 @@ def test_the_drawer_stands_beside_the_work(
     labeler.click(x, y)
     labeler.expect_state("mask")
     expect(drawer.locator("dl")).to_contain_text(re.compile(r"Last click\d+ ms"))
+    expect(drawer.locator("dl")).to_contain_text(re.compile(r"Memory[\d.]+ [MG]B"))
     page.screenshot(path=SCREENSHOTS / "drawer.png")
     labeler.press("Escape")  # on the picture: it is about the object
     labeler.expect_state("idle")
@@ -133,3 +134,24 @@ def test_nothing_has_to_be_scrolled_to(
     labeler.choose(medium)
     assert page.evaluate(SCROLLS) == 0
     page.screenshot(path=SCREENSHOTS / f"{medium}-{size[0]}.png")
+
+
+@pytest.mark.long
+def test_what_is_done_is_marked_and_counted(served: Demo, page: Page, labeler: Labeler) -> None:
+    labeler.open(served.url)
+    mark = page.get_by_role("button", name="Done", exact=True)
+    thumb = page.get_by_role("button", name="scene-1.png")
+    media = page.get_by_role("region", name="media")
+    expect(mark).to_have_attribute("aria-pressed", "false")
+    labeler.press("e")
+    expect(mark).to_have_attribute("aria-pressed", "true")
+    expect(thumb.get_by_role("img", name="Done")).to_be_visible()
+    expect(media.get_by_role("heading")).to_contain_text("1 of 2 done")
+    page.screenshot(path=SCREENSHOTS / "done.png")
+    labeler.press("PageDown")
+    expect(mark).to_have_attribute("aria-pressed", "false")
+    page.reload()
+    expect(thumb.get_by_role("img", name="Done")).to_be_visible()
+    labeler.choose("scene-1.png")
+    mark.click()
+    expect(thumb.get_by_role("img", name="Done")).to_be_hidden()

@@ -16,6 +16,7 @@ from sam2_serving.workspace.answers import BadRequest, NotFound
 from sam2_serving.workspace.api.strict import Id
 from sam2_serving.workspace.api.videos import read_frame
 from sam2_serving.workspace.api.volumes import read_slice
+from sam2_serving.workspace.browser_done import done_media
 from sam2_serving.workspace.context import Here, Workspace
 from sam2_serving.workspace.pictures import encode_jpeg, encode_png
 from sam2_serving.workspace.places import slice_place
@@ -36,18 +37,22 @@ def media(caller: OfPage, here: Here) -> dict[str, Any]:
     datasets = [one for one in here.store.datasets() if caller.sees(one.id)]
     entities = here.store.entities([one.id for one in datasets], kind=None)
     photos = here.store.photos([one.id for one in entities if one.kind == "cloud"])
-    return {
-        "datasets": [
-            _dataset_json(
-                dataset,
-                [one for one in entities if one.dataset_id == dataset.id],
-                photos,
-                counts,
-                here,
-            )
-            for dataset in datasets
-        ]
-    }
+    done = done_media(here.store)
+    listed = [
+        _dataset_json(
+            dataset,
+            [one for one in entities if one.dataset_id == dataset.id],
+            photos,
+            counts,
+            here,
+        )
+        for dataset in datasets
+    ]
+    for dataset_json in listed:
+        for kinds in ("images", "videos", "volumes", "photos"):
+            for one in dataset_json[kinds]:
+                one["done"] = (kinds == "photos", one["id"]) in done
+    return {"datasets": listed}
 
 
 @router.get("/images/{image_id}")

@@ -28,6 +28,7 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE changes ADD COLUMN fields JSON NOT NULL DEFAULT '{}'",
         "ALTER TABLE changes ADD COLUMN things JSON NOT NULL DEFAULT '{}'",
     ),
+    6: (),
 }
 """What brings the tables of a version up to the next; new tables are made without it."""
 

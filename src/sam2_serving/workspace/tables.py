@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String
+from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """Kept in SQLite's `user_version`; raise it with a migration in `database.MIGRATIONS`."""
 
 
@@ -86,6 +86,20 @@ class Photo(Table):
     width: Mapped[int]
     height: Mapped[int]
     missing: Mapped[bool] = mapped_column(default=False)
+
+
+class DoneMark(Table):
+    """A person is through with a medium."""
+
+    __tablename__ = "done_marks"
+    __table_args__ = (
+        UniqueConstraint("of_photo", "number"),
+        {"sqlite_autoincrement": True},
+    )
+
+    of_photo: Mapped[bool]
+    """Photos are numbered apart from the media."""
+    number: Mapped[int]
 
 
 class ObjectClass(Table):

@@ -195,3 +195,34 @@ def test_a_member_without_right(gallery: Running, ids: Ids) -> None:
         for rest in ("figures", "view?center=0&width=1"):
             url = f"/workspace/api/{path}/{rest}"
             assert gallery.page("GET", url, headers=headers).status_code == 403
+
+
+def test_a_medium_is_done_until_it_is_not(own: Running) -> None:
+    ids = ids_of(own)
+    datasets = own.page("GET", "/workspace/api/media").json()["datasets"]
+    image = next(one for dataset in datasets for one in dataset["images"])["id"]
+    marked = {"videos": ids.clip, "volumes": ids.volume, "photos": ids.photo, "images": image}
+
+    def done() -> set[tuple[str, int]]:
+        listed = own.page("GET", "/workspace/api/media").json()["datasets"]
+        return {
+            (kinds, one["id"])
+            for dataset in listed
+            for kinds in marked
+            for one in dataset[kinds]
+            if one["done"]
+        }
+
+    for value in (True, True, False):
+        for kinds, number in marked.items():
+            path = f"/workspace/api/{kinds}/{number}/done"
+            assert own.page("PUT", path, json={"done": value}).ok
+        assert done() == (set(marked.items()) if value else set())
+    for path, status in (
+        ("images/999/done", 404),
+        ("photos/999/done", 404),
+        ("clouds/1/done", 400),
+    ):
+        assert own.page("PUT", f"/workspace/api/{path}", json={"done": True}).status_code == status
+    odd = own.page("PUT", f"/workspace/api/images/{image}/done", json={"done": "perhaps"})
+    assert odd.status_code == 400

@@ -51,6 +51,8 @@ export const getClassUses = (id) => request("GET", `/workspace/api/classes/${id}
 /** @param {number} figures - so many go with it */
 export const deleteClass = (key, id, figures) =>
   request("DELETE", `/workspace/api/classes/${id}?${new URLSearchParams({ key, figures })}`);
+/** Mark a medium as done, or not. */
+export const setDone = ({ kind, id }, done) => request("PUT", `/workspace/api/${kind}s/${id}/done`, { done });
 export const getFigures = (place) => request("GET", place.figures);
 export const saveFigure = (place, figure) => request("POST", place.figures, figure);
 export const changeFigure = (figureId, figure) =>
@@ -199,6 +201,12 @@ export class App {
 
   serveOptions() {
     return this.call("get_serve_options");
+  }
+
+  /** What the app measures of itself, as Prometheus reads it. */
+  async metrics() {
+    const answer = await reach(`${this.base}/metrics`);
+    return answer.ok ? answer.text() : "";
   }
 
   /** Answers when the model is ready. */

@@ -19,6 +19,7 @@ import { Tracking } from "./tracking.js";
 import { mountApply, mountBoxes } from "./views/apply.js";
 import { mountBatch } from "./views/batch.js";
 import { mountClasses } from "./views/classes.js";
+import { markDone, mountDone } from "./views/done.js";
 import { mountExport } from "./views/export.js";
 import { mountFigures } from "./views/figures.js";
 import { mountHelp } from "./views/help.js";
@@ -88,6 +89,7 @@ async function start() {
 
   mountMedia(byId("media"), store);
   mountSlices(byId("slices"), store);
+  mountDone(byId("done"), store, (...what) => notices.say(...what));
   const notices = new Notices(byId("stage"), speak);
   const say = (...what) => notices.say(...what);
   const serve = mountServe(byId("serve"), byId("model-status"), store, app, say);
@@ -103,7 +105,7 @@ async function start() {
   const goTo = (figure) => view.goTo(figure);
   const openMenu = (figure, at) => menu.open(figure, at);
   const help = mountHelp(byId("help"), byId("open-help"));
-  const tools = { notices, speak, changes, openMenu, serve, reel, track, help };
+  const tools = { notices, speak, changes, openMenu, serve, reel, track, help, done: () => markDone(store, say, speak) };
   view = mountImage(byId("stage"), stage, store, app, tools);
   mountPlanes(byId("planes"), store, stage);
   mountProbing(byId("stage"), store, stage, { step: (count) => view.step(count) });

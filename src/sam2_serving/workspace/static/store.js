@@ -31,6 +31,7 @@ export const store = createStore({
   session: null, // {session_token, app_url, project}
   datasets: [], // [{id, name, description, not_for, images, videos, volumes, photos}]
   medium: null, // the image, photo, video or volume that is open
+  doneMarks: 0, // how often a medium was marked as done, or as not done, on this page
   place: null, // which picture of it: see places.js
   places: null, // how many figures each place of the medium holds; null: not known yet
   classes: [], // [{id, title, color}]

@@ -102,6 +102,7 @@ class ImageView {
       step: (count) => this.step(count),
       goOn: (way) => openNext(store, way),
       help: () => this.help(),
+      done: () => this.done(),
       chooseClass: (index) => {
         const chosen = store.get("classes")[index];
         if (chosen) store.set({ classId: chosen.id });

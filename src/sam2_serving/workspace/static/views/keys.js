@@ -32,6 +32,7 @@ export const KEYS = [
         keys: [String(index + 1)], act: (to) => to.chooseClass(index),
         ...(index ? { hidden: true } : { words: "Class, by its number", shown: ["1", "…", "9"] }),
       })),
+      { keys: ["E"], words: "The image, video or volume is done, or not", act: (to) => to.done() },
       { keys: ["S"], words: "Smart Tool", act: (to) => to.chooseTool("smart") },
       { keys: ["B"], words: "Draw boxes", act: (to) => to.chooseTool("box") },
       { keys: ["A"], words: "Apply model", act: (to) => to.chooseTool("region") },

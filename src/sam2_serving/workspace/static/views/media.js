@@ -1,7 +1,7 @@
 // The list of media, a group for each dataset.
 
 import { getMedia } from "../api.js";
-import { element } from "../dom.js";
+import { element, icon } from "../dom.js";
 import { keyOf, mediaOf, openPlace } from "../places.js";
 
 const KINDS = ["images", "videos", "volumes", "photos"];
@@ -38,6 +38,7 @@ export function mountMedia(root, store) {
 
   const entry = (medium, unfit) => {
     const count = element("span.count", { hidden: true });
+    const done = element("span.done", { hidden: true, title: "Done", role: "img", "aria-label": "Done" }, icon("check"));
     const badge = unfit.length ? `not for ${unfit.join(", ")}` : BADGES[medium.kind](medium);
     const button = element(
       "button.thumb",
@@ -50,8 +51,9 @@ export function mountMedia(root, store) {
       ),
       element("span.name", { title: medium.name }, medium.name),
       count,
+      done,
     );
-    entries.set(keyOf(medium), { button, count });
+    entries.set(keyOf(medium), { button, count, done });
     return element("li", {}, button);
   };
 
@@ -59,7 +61,7 @@ export function mountMedia(root, store) {
     element(
       "section",
       { "aria-label": dataset.name },
-      element("h2", {}, dataset.name),
+      element("h2", {}, `${dataset.name} `, element("span.progress-of", { data: { dataset: dataset.id } })),
       ...(dataset.description ? [element("p.note", {}, dataset.description)] : []),
       element("ul.thumbs", {}, ...mediaOf(dataset).map((medium) => entry(medium, dataset.not_for))),
     );
@@ -82,6 +84,17 @@ export function mountMedia(root, store) {
       const open = medium !== null && key === keyOf(medium);
       button.setAttribute("aria-current", open);
       if (open) button.scrollIntoView({ block: "nearest" });
+    }
+  });
+
+  store.watch(["datasets", "doneMarks"], ({ datasets }) => {
+    for (const dataset of datasets) {
+      const all = mediaOf(dataset);
+      for (const one of all) entries.get(keyOf(one)).done.hidden = !one.done;
+      const ready = all.filter(({ done }) => done).length;
+      root.querySelector(`[data-dataset="${dataset.id}"]`).textContent = ready
+        ? `${ready} of ${all.length} done`
+        : "";
     }
   });
 

@@ -33,6 +33,7 @@ export function mountServe(dialog, chip, store, app, say) {
       const deployed = serve.state === "ready" ? serve.deployed : null;
       store.set({ serve, serveError: null, modelKey: deployed && JSON.stringify(deployed) });
       if (deployed) rememberServed(store, deployed);
+      if (dialog.open) panel.memory.textContent = memoryWords(await app.metrics().catch(() => ""));
     } catch (error) {
       store.set({ serve: null, serveError: error.message });
     }
@@ -180,7 +181,6 @@ function showPanel(panel, { serve, serveError }) {
   panel.onDevice.textContent = serve?.deployed?.device?.toUpperCase() ?? "–";
   const { input_size: side, numeric_path: path } = serve?.deployed ?? {};
   panel.onDevice.title = serve?.deployed ? `input ${side} px, numeric path ${path}` : "";
-  panel.memory.textContent = memoryWords(serve?.memory);
   panel.serve.disabled = !serve || loading || panel.busy;
   panel.stop.disabled = !serve?.deployed || loading || panel.busy;
   showProgress(panel, loading ? serve.progress ?? { message: "Loading the model" } : null);
@@ -194,12 +194,13 @@ function showPanel(panel, { serve, serveError }) {
   }
 }
 
-/** Of the accelerator, of all that it has, or else of the app's process. */
-function memoryWords(memory) {
-  if (!memory) return "–";
-  const { process, device, device_total: total } = memory;
-  if (device !== null) return `${sizeOf(device)} of ${sizeOf(total)}`;
-  return process === null ? "–" : sizeOf(process);
+/** Memory that is used, of the accelerator or else of the app's process, read from its metrics. */
+function memoryWords(metrics) {
+  const bytes = (name) => Number(metrics.match(new RegExp(`^${name} (\\S+)$`, "m"))?.[1] ?? NaN);
+  const ofDevice = (kind) => bytes(`sam2_serving_device_memory_bytes\\{kind="${kind}"\\}`);
+  if (ofDevice("total")) return `${sizeOf(ofDevice("reserved"))} of ${sizeOf(ofDevice("total"))}`;
+  const process = bytes("process_resident_memory_bytes");
+  return process ? sizeOf(process) : "–";
 }
 
 function showProgress(panel, progress) {
