@@ -33,6 +33,7 @@ from sam2_serving.app.reporting import AppError, BadRequest, DeployFailed
 from sam2_serving.app.sdk_app import OBJECT_CLASS, SdkApp
 from sam2_serving.app.serving import serving_router
 from sam2_serving.app.session import session_router
+from sam2_serving.app.shutdown import Shutdown
 from sam2_serving.app.smart_tool import SmartTool, smart_tool_router
 from sam2_serving.app.telemetry import EngineWatch
 from sam2_serving.app.tracking.routes import tracking_router
@@ -77,6 +78,7 @@ class SegmentAnything2(SdkApp):
         self.settings = settings or server_settings()
         self.deployment = Deployment()
         self.catalogue = Catalogue(self.settings)
+        self.shutdown = Shutdown()
         no_page = model is not None or not environment.has_serve_page()
         self._headless = no_page if headless is None else headless
         self._box_switch: Switch | None = None
@@ -295,8 +297,10 @@ class SegmentAnything2(SdkApp):
         server.include_router(inference_router(inference, workers, settings.max_image_mb * 2**20))
         track_tool = make_track_tool(self, platform, settings, servers)
         server.include_router(tracking_router(track_tool, workers))
+        self.shutdown.watch(inference.jobs)
         server.include_router(session_router(self))
         server.include_router(monitoring_router(self.deployment, settings.store_mb * 2**20))
+        self.shutdown.watch(track_tool.jobs)
         server.include_router(serving_router(self, servers))
 
     # Deploying

@@ -75,6 +75,12 @@ class Exchange:
             message["headers"] = [*message.get("headers", ()), header]
         await self._send(message)
 
+    async def give_up(self, refusal: AppError) -> None:
+        """Answer with an error, unless the answer has begun; what comes later goes nowhere."""
+        if not self.answered:
+            await self.refuse(refusal, _hears_nothing)
+            self._send = _goes_nowhere
+
     async def answer(self, response: JSONResponse, receive: Receive) -> None:
         """Send a whole answer."""
         await response(self.scope, receive, self.send)
@@ -141,6 +147,14 @@ class Exchange:
         if stages:
             fields["stages_ms"] = stages
         logger.info("Request answered", extra=fields)
+
+
+async def _goes_nowhere(_: Message) -> None:
+    """Take what is sent after the end."""
+
+
+async def _hears_nothing() -> Message:
+    return {"type": "http.disconnect"}
 
 
 def plain_path(path: str) -> str:

@@ -34,6 +34,7 @@ from sam2_serving.app.reporting import (
     UnsupportedMediaType,
 )
 
+from sam2_serving.app.shutdown import Shutdown
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _CLOSED = frozenset({"/debug"})
@@ -96,6 +97,8 @@ class Guard:
         route_of: Callable[[str], str] = lambda _: "other",
         log_format: logs.LogFormat = "sdk",
     ) -> None:
+        shutdown: Shutdown | None = None,
+        access: AccessKey | None = None,
         """Stand before `app`.
 
         Args:
@@ -109,7 +112,11 @@ class Guard:
             route_of: names a path's route for metrics and traces.
             log_format: see `logs`.
         """
+            shutdown: what ends the process; its signal handlers are installed with the first scope.
+            access: what callers must bring.
         self._route_of = route_of
+        self._access = access or AccessKey(None)
+        self._shutdown = shutdown or Shutdown()
         self._log_format = log_format
         self._clicks = clicks
         self._page_paths = page_paths
@@ -126,19 +133,15 @@ class Guard:
             # The server has set up its own log handlers by the time it starts a lifespan.
             logs.install(self._log_format)
             await self._app(scope, receive, send)
+            if scope["type"] == "lifespan":
+                self._shutdown.install()
             return
         exchange = Exchange(scope, send)
         tokens = redaction.request_tokens.set(())
         exchange.begin(self._route_of(exchange.path))
         try:
-            guarded_receive = await self._admit(exchange, receive)
-            if guarded_receive is None:
-                return
-            if self._clicks is not None and exchange.path == SMART_TOOL:
-                # unlike the SDK's application, it does not know the platform's prefix
-                await self._clicks({**scope, "path": SMART_TOOL}, guarded_receive, exchange.send)
-            else:
-                await self._app(scope, guarded_receive, exchange.send)
+            with self._shutdown.answering(exchange):
+                await self._answer(exchange, receive)
         except AppError as refusal:
             await exchange.refuse(refusal, receive)
         except Exception as error:
@@ -151,6 +154,21 @@ class Guard:
             redaction.request_tokens.reset(tokens)
 
     async def _admit(self, exchange: Exchange, receive: Receive) -> Receive | None:
+    async def _answer(self, exchange: Exchange, receive: Receive) -> None:
+        late = self._shutdown.answer_to(exchange.path)
+        if late is not None:
+            await exchange.answer(late, receive)
+            return
+        guarded_receive = await self._admit(exchange, receive)
+        if guarded_receive is None:
+            return
+        scope = exchange.scope
+        if self._clicks is not None and exchange.path == SMART_TOOL:
+            # unlike the SDK's application, it does not know the platform's prefix
+            await self._clicks({**scope, "path": SMART_TOOL}, guarded_receive, exchange.send)
+        else:
+            await self._app(scope, guarded_receive, exchange.send)
+
         """Return the `receive` for the app behind, or None if the request is answered already."""
         path = exchange.path
         if path in _CLOSED or (path in _CLOSED_OUTSIDE_THE_PLATFORM and not is_production()):

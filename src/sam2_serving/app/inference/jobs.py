@@ -15,13 +15,15 @@ from typing import Any
 from supervisely.sly_logger import logger
 
 from sam2_serving.app import telemetry
-from sam2_serving.app.reporting import MediaNotFound, Overloaded, as_app_error
+from sam2_serving.app.reporting import AppError, MediaNotFound, Overloaded, as_app_error
 from sam2_serving.engine import Cancelled, CancelToken
 
 Json = dict[str, Any]
 
 KEPT_S = 3600.0
 """How long predictions wait for a client that does not come."""
+AWAITED_S = 30.0
+"""After which a client that did not come is not waited for when the process ends."""
 CLEARED_KEPT_S = 600.0
 """The SDK's clients stop a request once more after they cleared it."""
 MAX_WAITING = 500
@@ -66,6 +68,8 @@ class InferenceJob:
         self._finished = False
         self._paused = False
         self._cleared = False
+        self._interruption: AppError | None = None
+        self._end_told = False
         self._created = self._updated = time.time()
         self.touched = time.monotonic()
 
@@ -131,6 +135,20 @@ class InferenceJob:
             self.touched = time.monotonic()
             return self._state(untold=bool(self._waiting))
 
+    def interrupt(self, reason: AppError) -> None:
+        """Stop, and tell the client why; what was found can still be fetched."""
+        if not self._finished:
+            self._interruption = reason
+            self.cancel.cancel()
+
+    @property
+    def interruption(self) -> AppError | None:
+        """Why the job was stopped, if it was not by its client; says how far it came."""
+        reason = self._interruption
+        if reason is None:
+            return None
+        return type(reason)(f"{reason} {self._current} of {self._total} predictions were made.")
+
     def clear(self) -> None:
         """Stop, and forget what nobody fetched."""
         self.cancel.cancel()
@@ -149,6 +167,11 @@ class InferenceJob:
         return self._finished
 
     @property
+    def unfetched(self) -> bool:
+        """Tell whether the end is not known to a client that was here a moment ago."""
+        return not (self._end_told or self._cleared or time.monotonic() - self.touched > AWAITED_S)
+
+    @property
     def expired(self) -> bool:
         """Tell whether it may be forgotten."""
         return time.monotonic() - self.touched > (CLEARED_KEPT_S if self._cleared else KEPT_S)
@@ -160,6 +183,7 @@ class InferenceJob:
     def _state(self, untold: bool) -> Json:
         # Clients give up at the first word of an error: it is said when they have what was found.
         failure = None if untold else self._failure
+        self._end_told = self._end_told or (self._finished and not untold)
         stopped = self.cancel.cancelled and self._failure is None
         stage = RUNNING if self._failure and untold else self._stage
         progress = {
@@ -228,10 +252,12 @@ class InferenceJobs:
             try:
                 failure = work(job)
             except Cancelled:
-                ends.append("stopped")  # by the client: that is no failure
-                return None
+                ends.append("stopped")
+                why = job.interruption
+                # by the client: that is no failure
+                return None if why is None else Failure(type(why).__name__, str(why))
             except Exception as error:
-                problem = as_app_error(error)
+                problem = job.interruption or as_app_error(error)
                 telemetry.errors.labels(type(problem).__name__).inc()
                 logger.warning("An inference request ended early", extra={"error": str(problem)})
                 return Failure(type(problem).__name__, str(problem))
@@ -265,6 +291,28 @@ class InferenceJobs:
                 "for too long, or the app was restarted."
             )
         return job
+
+    def interrupt(self, reason: AppError) -> None:
+        """Let all jobs end soon, and tell their clients why."""
+        for job in self._all():
+            job.interrupt(reason)
+
+    def give_up(self) -> None:
+        """Do nothing: to interrupt a job is to cancel it."""
+
+    @property
+    def running(self) -> bool:
+        """Tell whether a job has not ended."""
+        return any(not job.finished for job in self._all())
+
+    @property
+    def unfetched(self) -> bool:
+        """Tell whether the end of a job is not known to its client, who may still come for it."""
+        return any(job.unfetched for job in self._all())
+
+    def _all(self) -> list[InferenceJob]:
+        with self._lock:
+            return list(self._jobs.values())
 
     def _forget(self) -> None:
         """Drop what nobody fetched, the oldest first when it is too much."""

@@ -6,7 +6,7 @@ All of that is made in `tracking.py`; here is the line that they share.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -91,6 +91,7 @@ class TrackJob:
         order: of the objects in what the sink gets.
         finish: how masks are told.
         stop_off_screen: an object that stays away ends its track.
+        interruption: asked after each frame for a reason to end there.
     """
 
     tracking: Tracking
@@ -102,6 +103,7 @@ class TrackJob:
     stop_off_screen: bool = False
     claim: Claim | None = None
     spans: list[Span] = field(default_factory=list)
+    interruption: Callable[[], AppError | None] = lambda: None
 
     def __post_init__(self) -> None:
         self._reviews = Reviews(self.reporter, self.spans)
@@ -119,6 +121,8 @@ class TrackJob:
                 for frame in self.tracking:
                     telemetry.tracked_frames.inc()
                     self.sink.put(frame.index, self._found(frame))
+                    if (reason := self.interruption()) is not None:
+                        raise reason
             except Cancelled:
                 ends.append("stopped")
                 self.sink.abandon(keep=False)

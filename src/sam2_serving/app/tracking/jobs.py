@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from sam2_serving.app.reporting import MediaNotFound, Overloaded
+from sam2_serving.app.reporting import AppError, MediaNotFound, Overloaded
 from sam2_serving.app.tracking.journal import Journal
 from sam2_serving.app.tracking.results import TrackResults
 from sam2_serving.engine import CancelToken
@@ -19,15 +19,25 @@ RESULTS_KEPT_S = 3600.0
 """How long results wait for a client that does not come."""
 
 
+AWAITED_S = 30.0
+"""After which a client that did not come is not waited for when the process ends."""
+
+
 @dataclass
 class RunningJob:
-    """A job that was started; `results` is None if its figures go to the platform."""
+    """A job that was started.
+
+    Attributes:
+        results: what its client fetches; None if figures go to the platform, or into the answer.
+        interruption: why it is to end at the next frame, if the process ends.
+    """
 
     track_id: int | str
     token_hash: str
     cancel: CancelToken
     results: TrackResults | None = None
     uuid: str = field(default_factory=lambda: uuid.uuid4().hex)
+    interruption: AppError | None = None
 
 
 class TrackJobs:
@@ -126,6 +136,33 @@ class TrackJobs:
             raise self._unknown(uuid or "")
         for job in meant:
             job.cancel.cancel()
+
+    def interrupt(self, reason: AppError) -> None:
+        """Let all jobs end after the frame at which they are, and tell their clients why."""
+        for job in self._all_running():
+            job.interruption = reason
+
+    def give_up(self) -> None:
+        """Let the jobs that have not ended do so at once; what waits to be stored is not."""
+        for job in self._all_running():
+            job.cancel.cancel()
+
+    @property
+    def running(self) -> bool:
+        """Tell whether a job has not ended."""
+        return bool(self._all_running())
+
+    @property
+    def unfetched(self) -> bool:
+        """Tell whether the end of a job is not known to its client, who may still come for it."""
+        now = time.monotonic()
+        with self._lock:
+            kept = [job.results for job in self._kept.values() if job.results is not None]
+        return any(not one.end_told and now - one.touched < AWAITED_S for one in kept)
+
+    def _all_running(self) -> list[RunningJob]:
+        with self._lock:
+            return list(self._running.values())
 
     def clear(self, uuid: str) -> None:
         """Stop a job and forget its results; nothing happens if it is forgotten already."""

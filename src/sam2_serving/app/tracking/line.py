@@ -31,7 +31,7 @@ from sam2_serving.app.tracking.results import Span
 from sam2_serving.app.tracking.sinks import Sink
 from sam2_serving.app.tracking.starts import StartFigure, Starts, read_starts
 from sam2_serving.app.video_source import Video, VideoPixels
-from sam2_serving.engine import Engine, Frames, ObjectToTrack, TrackingRequest
+from sam2_serving.engine import Cancelled, Engine, Frames, ObjectToTrack, TrackingRequest
 
 NOTE_EVERY_S = 1.0
 
@@ -170,11 +170,14 @@ class TrackLine:
                 if job.results is not None:
                     job.results.running = False
                 run.reporter.end()
-                journal.remove(job.uuid)
+                if job.interruption is None or job.results is None:
+                    journal.remove(job.uuid)  # else what was found may be lost with the process
 
         self.jobs.start(job, carry_out)
 
     def _tell(self, run: Run, error: Exception) -> None:
+        if isinstance(error, Cancelled) and run.job.interruption is not None:
+            error = run.job.interruption
         problem = what_went_wrong(error, None if run.sink is None else run.sink.safe)
         if problem is None:
             return
@@ -265,6 +268,7 @@ class TrackLine:
                 run.off_screen,
                 claim,
                 run.spans,
+                lambda: run.job.interruption,
             ).run()
         finally:
             self.claims.release(where, claim)

@@ -45,6 +45,7 @@ class TrackResults:
     current: int = 0
     running: bool = True
     error: str | None = None
+    end_told: bool = False
     review: list[Span] = field(default_factory=list)
     touched: float = field(default_factory=time.monotonic)
 

@@ -123,6 +123,7 @@ def tracking_router(tool: TrackTool, workers: Workers) -> APIRouter:
         running, error = results.running, results.error
         wanted = body.context.frameRange
         figures = results.pop(min(wanted), max(wanted)) if wanted else results.pop(None, None)
+        results.end_told = not running
         progress = Counted(current=results.current, total=results.total)
         return Popped(
             progress=progress,
