@@ -21,11 +21,15 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from sam2_serving.cores import cores_left, leave_cores_to_the_device
+from sam2_serving.model.devices import all_cores, take_all_cores
 
 BUSY_SHARE = 0.3
 """Of each core, used by others: above it nothing is measured."""
@@ -36,7 +40,13 @@ _REFUSED = 3  # exit status of a bench that did not measure; 1 is a target that 
 def arguments(
     doc: str | None, repeats: int, add: Callable[[argparse.ArgumentParser], object] | None = None
 ) -> argparse.Namespace:
-    """Read the command line: `repeats`, `json`, `force`, `device`, and what `add` adds."""
+    """Read the command line: `repeats`, `json`, `force`, `device`, and what `add` adds.
+
+    Starts the script anew, if it must, with all cores left to what is measured.
+    """
+    if cores_left() is None:
+        leave_cores_to_the_device()
+        os.execv(sys.executable, [sys.executable, *sys.argv])
     parser = argparse.ArgumentParser(description=(doc or "").strip().splitlines()[0])
     parser.add_argument("--repeats", type=int, default=repeats)
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
@@ -76,7 +86,7 @@ class Machine:
         return cls(
             processor=f"{_processor()}, {torch.backends.cpu.get_cpu_capability()}",
             cores=len(os.sched_getaffinity(0)),
-            threads=torch.get_num_threads(),
+            threads=all_cores(),
             device="cpu" if cpu else torch.cuda.get_device_name(device),
             busy=round(_busy_share(_LOOK_S), 2),
             load=round(os.getloadavg()[0], 1),
@@ -138,6 +148,9 @@ def by_turns(
 ) -> dict[str, Times]:
     """Time calls one after the other, again and again; who begins changes each time.
 
+    Each is called on a thread of its own, with all cores: OpenMP's helpers stay with the thread
+    that computed, and those of one, waiting, would slow the other's (`sam2_serving.cores`).
+
     Args:
         calls: by name. On a GPU each must wait for its own result.
         repeats: times that each is measured.
@@ -147,11 +160,18 @@ def by_turns(
     taken: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(warm_up + repeats):
         for name in names if turn % 2 else reversed(names):
-            begun = time.perf_counter()
-            calls[name]()
+            with ThreadPoolExecutor(1) as thread:
+                passed = thread.submit(_seconds, calls[name]).result()
             if turn >= warm_up:
-                taken[name].append(time.perf_counter() - begun)
+                taken[name].append(passed)
     return {name: Times(tuple(values)) for name, values in taken.items()}
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    take_all_cores()
+    begun = time.perf_counter()
+    call()
+    return time.perf_counter() - begun
 
 
 @dataclass

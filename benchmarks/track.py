@@ -39,15 +39,16 @@ def whole_jobs(bench: Bench, frames: int, device: str, repeats: int) -> None:
     clip, peer = material(frames, max(NANO_OBJECTS)), Peer(model)
     for objects, at_least in NANO_OBJECTS.items():
         few = Material(clip.frames, clip.masks[:objects])
-        with TemporaryDirectory() as folder, Engine(model, store_bytes=2**20) as engine:
+        with TemporaryDirectory() as folder:
             images, file = Path(folder, "frames"), Path(folder, "clip.avi")
             images.mkdir()
             write_folder(images, few.frames)
             write_video(file, few.frames)
             video = VideoFile.open(file)
 
-            def ours(engine: Engine = engine, few: Material = few, video: object = video) -> int:
-                return sum(1 for _ in engine.track(few.request(), video))  # type: ignore[arg-type]
+            def ours(few: Material = few, video: VideoFile = video) -> int:
+                with Engine(model, store_bytes=2**20) as engine:
+                    return sum(1 for _ in engine.track(few.request(), video))
 
             def theirs(images: Path = images, few: Material = few) -> int:
                 return sum(1 for _ in peer.track(images, few.masks))
@@ -55,7 +56,6 @@ def whole_jobs(bench: Bench, frames: int, device: str, repeats: int) -> None:
             times = by_turns({"ours": ours, "peer": theirs}, repeats)
         row = f"nano, {objects} objects, {frames} frames"
         bench.compare(row, times["ours"], times["peer"], at_least=at_least)
-        model = nano(device)  # the engine took the other one over
 
 
 def full_bank(bench: Bench, device: str, repeats: int) -> None:
@@ -93,21 +93,23 @@ def full_bank(bench: Bench, device: str, repeats: int) -> None:
                 one.mask(frame.image_size)
 
     fast = torch.autocast(model.device.type, torch.bfloat16, model.device.type == "cuda")
-    with TemporaryDirectory() as folder, torch.inference_mode(), fast:
+    with TemporaryDirectory() as folder:
         write_folder(Path(folder), clip.frames)
-        state = peer.init_state(folder)
-        for name in names:
-            peer.add_new_mask(state, 0, name, torch.from_numpy(clip.masks[name]))
-        for _ in peer.propagate_in_video(state, max_frame_num_to_track=1):
-            pass
+        with torch.inference_mode(), fast:
+            state = peer.init_state(folder)
+            for name in names:
+                peer.add_new_mask(state, 0, name, torch.from_numpy(clip.masks[name]))
+            for _ in peer.propagate_in_video(state, max_frame_num_to_track=1):
+                pass
         for outputs in state["output_dict_per_obj"].values():
             known = outputs["non_cond_frame_outputs"]
             known |= dict.fromkeys(range(2, BANK + 1), known[1])
 
         def theirs() -> None:
             state["cached_features"].clear()
-            for _, _, logits in peer.propagate_in_video(state, BANK + 1, 1):
-                np.asarray((logits[:, 0] > 0.0).cpu().numpy())
+            with torch.inference_mode(), fast:
+                for _, _, logits in peer.propagate_in_video(state, BANK + 1, 1):
+                    np.asarray((logits[:, 0] > 0.0).cpu().numpy())
 
         times = by_turns({"ours": ours, "peer": theirs}, repeats, warm_up=0)
     bench.compare(

@@ -2,6 +2,11 @@
 
 import gc
 
+from sam2_serving.cores import leave_cores_to_the_device
+
+# before anything imports torch
+leave_cores_to_the_device()
+
 # Imports make hundreds of thousands of objects that stay. To look through them for garbage again
 # and again takes an eighth of the start; the youngest are looked through still, but less often.
 _usual = gc.get_threshold()

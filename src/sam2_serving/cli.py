@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pydantic import ValidationError
 
 from sam2_serving.commands.errors import UsageError
+from sam2_serving.cores import leave_cores_to_the_device
 from sam2_serving.settings import ServerSettings, server_settings
 
 AddOptions = Callable[[argparse.ArgumentParser, ServerSettings], None]
@@ -25,6 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
         what the command says, 0 if nothing; or 2 after a sentence on stderr, or 130 after Ctrl-C.
     """
     given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] in (["segment"], ["track"]):
+        leave_cores_to_the_device()
     try:
         options = _parser(given, _settings()).parse_args(given)
         return int(options.run(options) or 0)

@@ -28,6 +28,7 @@ from sam2_serving.engine.cancel import CancelToken
 from sam2_serving.engine.costs import UnitCosts
 from sam2_serving.engine.errors import Busy, ClientBusy, EngineClosed
 from sam2_serving.engine.observing import NOBODY, Observer
+from sam2_serving.model.devices import take_all_cores
 from sam2_serving.model.parts import InParts, Parts
 
 T = TypeVar("T")
@@ -323,6 +324,7 @@ class Scheduler:
             self._turns = {who: when for who, when in self._turns.items() if who in waiting}
 
     def _work(self) -> None:
+        take_all_cores()
         while (unit := self._take()) is not None:
             self._run(unit)
             del unit  # neither it nor its result may live on until the next one comes

@@ -12,7 +12,6 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from sam2_serving.engine.doubts import Doubts
 from sam2_serving.engine.errors import Cancelled, EngineClosed
@@ -30,6 +29,7 @@ from sam2_serving.engine.tracking_request import (
 from sam2_serving.engine.turns import DeviceTurns
 from sam2_serving.masks import decode_rle, encode_rle, tight_box
 from sam2_serving.model import Prompts, SegmentationModel
+from sam2_serving.model.devices import all_cores
 from sam2_serving.model.frames import EncodedFrame, PreparedFrame
 from sam2_serving.model.parts import InParts
 from sam2_serving.model.video import VideoTracker
@@ -302,7 +302,7 @@ def objects_at_once(model: SegmentationModel) -> int:
     parameters = sum(weights.numel() for weights in model.network.parameters())
     if parameters >= SMALL_NETWORK:
         return 1
-    return min(OBJECTS_AT_ONCE_A_THREAD * torch.get_num_threads(), OBJECTS_AT_ONCE_ON_CPU)
+    return min(OBJECTS_AT_ONCE_A_THREAD * all_cores(), OBJECTS_AT_ONCE_ON_CPU)
 
 
 def _made_of(state: HeldState, one: ObjectToTrack, request: TrackingRequest) -> bool:

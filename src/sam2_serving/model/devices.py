@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 
+from sam2_serving.cores import cores_left
 from sam2_serving.model.errors import DeviceError
 
 DtypeName = Literal["float32", "bfloat16", "float16"]
@@ -85,6 +86,25 @@ def fast_dtype(device: torch.device, parameters: int) -> DtypeName:
     if parameters >= _LARGE_ENOUGH_FOR_CPU_BFLOAT16 and _cpu_has_bfloat16():
         return "bfloat16"
     return "float32"
+
+
+def all_cores() -> int:
+    """Return how many processor threads compute together where all are taken."""
+    return cores_left() or torch.get_num_threads()
+
+
+def take_all_cores() -> None:
+    """Let the calling thread compute with all cores from now on: once, before it computes.
+
+    Its helpers live as long as it does (see `sam2_serving.cores`).
+    """
+    wanted = all_cores()
+    if torch.get_num_threads() == wanted:  # torch settles this thread's number when it is asked
+        return
+    try:
+        ctypes.CDLL(None).omp_set_num_threads(wanted)  # of this thread alone
+    except (OSError, AttributeError):  # another OpenMP than GNU's, or none
+        torch.set_num_threads(wanted)
 
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD, _ARENAS = -3, -1, -8

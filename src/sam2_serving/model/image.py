@@ -15,7 +15,7 @@ from sam2.modeling.sam2_base import SAM2Base
 
 from sam2_serving.model.checkpoints import fingerprint
 from sam2_serving.model.compiled_encoder import CompiledEncoder
-from sam2_serving.model.devices import DTYPES, DtypeName, clicks_at_once_on
+from sam2_serving.model.devices import DTYPES, DtypeName, all_cores, clicks_at_once_on
 from sam2_serving.model.encoding import BlockwiseEncoder, Encoder, Maps
 from sam2_serving.model.enlarging import MASK_THRESHOLD, enlarge_mask
 from sam2_serving.model.lean_decoder import ImageSide
@@ -409,7 +409,7 @@ def _describe(device: torch.device) -> str:
         major, minor = torch.cuda.get_device_capability(device)
         return f"cuda_sm{major}{minor}"
     instructions = torch.backends.cpu.get_cpu_capability().lower()
-    return f"{device.type}_{instructions}_{torch.get_num_threads()}threads"
+    return f"{device.type}_{instructions}_{all_cores()}threads"
 
 
 RememberFirstPass = Callable[[Prompts, Callable[[], Prediction]], Prediction]
