@@ -40,7 +40,6 @@ from sam2_serving.app.tracking.routes import tracking_router
 from sam2_serving.app.tracking.tool import make_track_tool
 from sam2_serving.app.workers import Workers
 from sam2_serving.engine import DiskTier, Engine
-from sam2_serving.engine.all_cores import with_all_cores
 from sam2_serving.model import DeviceError, ModelError, available_devices, load_model
 from sam2_serving.model.devices import resolve_device
 from sam2_serving.settings import ServerSettings, server_settings
@@ -78,8 +77,8 @@ class SegmentAnything2(SdkApp):
         """
         self.settings = settings or server_settings()
         self.deployment = Deployment()
-        self.catalogue = Catalogue(self.settings)
         self.shutdown = Shutdown()
+        self.catalogue = Catalogue(self.settings)
         no_page = model is not None or not environment.has_serve_page()
         self._headless = no_page if headless is None else headless
         self._box_switch: Switch | None = None
@@ -156,15 +155,13 @@ class SegmentAnything2(SdkApp):
         """Return a new engine (`compiled`: if there is compiled code), its place and format."""
         settings = self.settings
         try:
-            model = with_all_cores(
-                lambda: load_model(
-                    checkpoint,
-                    device or settings.device,
-                    settings.dtype,
-                    verdict_dir=settings.data_dir / "agreement",
-                    input_size=settings.input_size,
-                    compiled_dir=settings.compiled_folder if compiled else None,
-                )
+            model = load_model(
+                checkpoint,
+                device or settings.device,
+                settings.dtype,
+                verdict_dir=settings.data_dir / "agreement",
+                input_size=settings.input_size,
+                compiled_dir=settings.compiled_folder if compiled else None,
             )
         except ModelError as error:
             raise DeployFailed(str(error)) from error
@@ -297,13 +294,13 @@ class SegmentAnything2(SdkApp):
         server.include_router(clicks)  # for its description of the routes
         server.include_router(batched_router(BatchedSmartTool(tool), workers))
         inference = make_inference_tool(self, platform, library, settings, servers)
+        self.shutdown.watch(inference.jobs)
         server.include_router(inference_router(inference, workers, settings.max_image_mb * 2**20))
         track_tool = make_track_tool(self, platform, settings, servers)
+        self.shutdown.watch(track_tool.jobs)
         server.include_router(tracking_router(track_tool, workers))
-        self.shutdown.watch(inference.jobs)
         server.include_router(session_router(self))
         server.include_router(monitoring_router(self.deployment, settings.store_mb * 2**20))
-        self.shutdown.watch(track_tool.jobs)
         server.include_router(serving_router(self, servers))
 
     # Deploying

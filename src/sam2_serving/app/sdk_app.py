@@ -27,8 +27,8 @@ from sam2_serving.app.deployment import Deployment
 from sam2_serving.app.monitoring import route_names
 from sam2_serving.app.reporting import ModelNotReady
 from sam2_serving.app.security import Guard
-from sam2_serving.pretrained import MODELS_FILE, find_pretrained
 from sam2_serving.app.shutdown import Shutdown
+from sam2_serving.pretrained import MODELS_FILE, find_pretrained
 from sam2_serving.settings import KEEP_ALIVE_S, ServerSettings
 
 OBJECT_CLASS = "object_mask"
@@ -48,8 +48,8 @@ class SdkApp(PromptableSegmentation):  # type: ignore[misc]
     classes: list[str] | None
     settings: ServerSettings
     deployment: Deployment
-    _headless: bool
     shutdown: Shutdown
+    _headless: bool
     _clicks: FastAPI
     _guard: Guard | None = None
 
@@ -155,9 +155,8 @@ class SdkApp(PromptableSegmentation):  # type: ignore[misc]
                 self._clicks,
                 route_names(_paths),
                 self.settings.log_format,
-            )
                 self.shutdown,
-                self._access_key(),
+            )
         return self._guard
 
     def run(self) -> None:

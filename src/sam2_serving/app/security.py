@@ -33,8 +33,8 @@ from sam2_serving.app.reporting import (
     Unexpected,
     UnsupportedMediaType,
 )
-
 from sam2_serving.app.shutdown import Shutdown
+
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _CLOSED = frozenset({"/debug"})
@@ -96,9 +96,8 @@ class Guard:
         clicks: ASGIApp | None = None,
         route_of: Callable[[str], str] = lambda _: "other",
         log_format: logs.LogFormat = "sdk",
-    ) -> None:
         shutdown: Shutdown | None = None,
-        access: AccessKey | None = None,
+    ) -> None:
         """Stand before `app`.
 
         Args:
@@ -111,12 +110,10 @@ class Guard:
                 waits for a mask.
             route_of: names a path's route for metrics and traces.
             log_format: see `logs`.
-        """
             shutdown: what ends the process; its signal handlers are installed with the first scope.
-            access: what callers must bring.
-        self._route_of = route_of
-        self._access = access or AccessKey(None)
+        """
         self._shutdown = shutdown or Shutdown()
+        self._route_of = route_of
         self._log_format = log_format
         self._clicks = clicks
         self._page_paths = page_paths
@@ -132,9 +129,9 @@ class Guard:
         if scope["type"] != "http":
             # The server has set up its own log handlers by the time it starts a lifespan.
             logs.install(self._log_format)
-            await self._app(scope, receive, send)
             if scope["type"] == "lifespan":
                 self._shutdown.install()
+            await self._app(scope, receive, send)
             return
         exchange = Exchange(scope, send)
         tokens = redaction.request_tokens.set(())
@@ -153,7 +150,6 @@ class Guard:
             exchange.end()
             redaction.request_tokens.reset(tokens)
 
-    async def _admit(self, exchange: Exchange, receive: Receive) -> Receive | None:
     async def _answer(self, exchange: Exchange, receive: Receive) -> None:
         late = self._shutdown.answer_to(exchange.path)
         if late is not None:
@@ -169,6 +165,7 @@ class Guard:
         else:
             await self._app(scope, guarded_receive, exchange.send)
 
+    async def _admit(self, exchange: Exchange, receive: Receive) -> Receive | None:
         """Return the `receive` for the app behind, or None if the request is answered already."""
         path = exchange.path
         if path in _CLOSED or (path in _CLOSED_OUTSIDE_THE_PLATFORM and not is_production()):
