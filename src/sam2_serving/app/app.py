@@ -40,6 +40,7 @@ from sam2_serving.app.tracking.routes import tracking_router
 from sam2_serving.app.tracking.tool import make_track_tool
 from sam2_serving.app.workers import Workers
 from sam2_serving.engine import DiskTier, Engine
+from sam2_serving.engine.all_cores import with_all_cores
 from sam2_serving.model import DeviceError, ModelError, available_devices, load_model
 from sam2_serving.model.devices import resolve_device
 from sam2_serving.settings import ServerSettings, server_settings
@@ -155,13 +156,15 @@ class SegmentAnything2(SdkApp):
         """Return a new engine (`compiled`: if there is compiled code), its place and format."""
         settings = self.settings
         try:
-            model = load_model(
-                checkpoint,
-                device or settings.device,
-                settings.dtype,
-                verdict_dir=settings.data_dir / "agreement",
-                input_size=settings.input_size,
-                compiled_dir=settings.compiled_folder if compiled else None,
+            model = with_all_cores(
+                lambda: load_model(
+                    checkpoint,
+                    device or settings.device,
+                    settings.dtype,
+                    verdict_dir=settings.data_dir / "agreement",
+                    input_size=settings.input_size,
+                    compiled_dir=settings.compiled_folder if compiled else None,
+                )
             )
         except ModelError as error:
             raise DeployFailed(str(error)) from error
