@@ -21,7 +21,12 @@ export class Resuming {
 
   /** @returns {Promise<object>} what this tab kept, or one that was closed; empty: nothing */
   async begin() {
-    this.key = this.prefix + await ownTab();
+    try {
+      this.key = this.prefix + await ownTab();
+    } catch {
+      this.kept = false; // This browser is told to remember nothing.
+      return {};
+    }
     const own = recall(this.key);
     const found = own.at ? own : await this.adopted();
     for (const name of ["pagehide", "visibilitychange"]) addEventListener(name, () => this.write());
