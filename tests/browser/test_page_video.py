@@ -43,22 +43,22 @@ def test_two_objects_a_loss_and_a_correction(
         labeler.press("Space")
         labeler.expect_figures(count)
     page.locator(".row .name[aria-pressed=true]").click()  # all that are on the frame
-    _track(page, labeler, 10)
-    expect_bars(page, *2 * ((4, 4, True), (5, 14, False)))
+    _track(page, labeler, 6)
+    expect_bars(page, *2 * ((4, 4, True), (5, 10, False)))
     figures = f"{served.url}/workspace/api/figures"
-    for frame in (8, 9):  # as when the tracker finds nothing there
+    for frame in (6, 7):  # as when the tracker finds nothing there
         first, _ = served.get(f"videos/{film['id']}/frames/{frame}/figures")
         served.client.delete(f"{figures}/{first['id']}").raise_for_status()
     labeler.go_to("frame", 2)
     page.reload()
-    expect(_bar(page, "lost")).to_have_attribute("data-from", "8")
+    expect(_bar(page, "lost")).to_have_attribute("data-from", "6")
     labeler.expect_picture()
     labeler.press("Shift+L")
-    expect(page.locator("#where")).to_contain_text("frame 8 ")
+    expect(page.locator("#where")).to_contain_text("frame 6 ")
     expect(page.locator("#toolbar")).to_contain_text(f"For object {first['objectId']}")
     labeler.expect_figures(1)
     page.screenshot(path=SCREENSHOTS / "timeline-lost.png")
-    labeler.box(*largest_of(clip.masks[8][numbers[0] : numbers[0] + 1]).box)
+    labeler.box(*largest_of(clip.masks[6][numbers[0] : numbers[0] + 1]).box)
     labeler.expect_state("mask")
     labeler.press("Space")
     labeler.expect_figures(2)
@@ -67,11 +67,11 @@ def test_two_objects_a_loss_and_a_correction(
     expect(page.locator("#where")).to_contain_text("frame 4 ")
     labeler.expect_picture()
     labeler.press("l")
-    expect(page.locator("#where")).to_contain_text("frame 8 ")
+    expect(page.locator("#where")).to_contain_text("frame 6 ")
     labeler.expect_figures(2)
     _track(page, labeler, 3)
-    drawn = [(4, 4, True), (5, 7, False), (8, 8, True), (9, 14, False)]
-    expect_bars(page, *drawn, (4, 4, True), (5, 14, False))
+    drawn = [(4, 4, True), (5, 5, False), (6, 6, True), (7, 10, False)]
+    expect_bars(page, *drawn, (4, 4, True), (5, 10, False))
 
 
 def test_the_timeline_is_zoomed(
