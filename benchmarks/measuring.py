@@ -21,7 +21,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,8 @@ from typing import Any
 import torch
 
 from sam2_serving.cores import cores_left, leave_cores_to_the_device
-from sam2_serving.model.devices import all_cores, take_all_cores
+from sam2_serving.engine.all_cores import with_all_cores
+from sam2_serving.model.devices import all_cores
 
 BUSY_SHARE = 0.3
 """Of each core, used by others: above it nothing is measured."""
@@ -148,8 +148,7 @@ def by_turns(
 ) -> dict[str, Times]:
     """Time calls one after the other, again and again; who begins changes each time.
 
-    Each is called on a thread of its own, with all cores: OpenMP's helpers stay with the thread
-    that computed, and those of one, waiting, would slow the other's (`sam2_serving.cores`).
+    Each is called as `seconds_apart` does.
 
     Args:
         calls: by name. On a GPU each must wait for its own result.
@@ -160,18 +159,25 @@ def by_turns(
     taken: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(warm_up + repeats):
         for name in names if turn % 2 else reversed(names):
-            with ThreadPoolExecutor(1) as thread:
-                passed = thread.submit(_seconds, calls[name]).result()
+            passed = seconds_apart(calls[name])
             if turn >= warm_up:
                 taken[name].append(passed)
     return {name: Times(tuple(values)) for name, values in taken.items()}
 
 
-def _seconds(call: Callable[[], object]) -> float:
-    take_all_cores()
-    begun = time.perf_counter()
-    call()
-    return time.perf_counter() - begun
+def seconds_apart(call: Callable[[], object]) -> float:
+    """Time a call on a thread of its own, with all cores.
+
+    OpenMP's helpers stay with the thread that computed, and those of one, waiting, would slow the
+    other's (`sam2_serving.cores`).
+    """
+
+    def timed() -> float:
+        begun = time.perf_counter()
+        call()
+        return time.perf_counter() - begun
+
+    return with_all_cores(timed)
 
 
 @dataclass

@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
         what the command says, 0 if nothing; or 2 after a sentence on stderr, or 130 after Ctrl-C.
     """
     given = sys.argv[1:] if arguments is None else arguments
-    if given[:1] in (["segment"], ["track"]):
+    if arguments is None and given[:1] in (["segment"], ["track"]):
         leave_cores_to_the_device()
     try:
         options = _parser(given, _settings()).parse_args(given)

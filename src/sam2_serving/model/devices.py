@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -101,10 +102,30 @@ def take_all_cores() -> None:
     wanted = all_cores()
     if torch.get_num_threads() == wanted:  # torch settles this thread's number when it is asked
         return
-    try:
-        ctypes.CDLL(None).omp_set_num_threads(wanted)  # of this thread alone
-    except (OSError, AttributeError):  # another OpenMP than GNU's, or none
+    if not _openmp_uses(wanted):
         torch.set_num_threads(wanted)
+
+
+@contextmanager
+def on_one_core() -> Iterator[None]:
+    """Compute on one core for now, in the calling thread: for steps too small to be shared."""
+    cores = torch.get_num_threads()
+    if cores > 1 and _openmp_uses(1):
+        try:
+            yield
+        finally:
+            _openmp_uses(cores)
+    else:
+        yield
+
+
+def _openmp_uses(cores: int) -> bool:
+    """Set how many cores the calling thread takes; tell whether this is the OpenMP that can."""
+    try:
+        ctypes.CDLL(None).omp_set_num_threads(cores)
+    except (OSError, AttributeError):  # another one than GNU's, or none
+        return False
+    return True
 
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD, _ARENAS = -3, -1, -8

@@ -9,7 +9,7 @@ from sam2_serving.model import (
     segment,
 )
 from sam2_serving.model.agreement import Verdict, measure_agreement, remembered_verdict
-from sam2_serving.model.devices import fast_dtype, resolve_device
+from sam2_serving.model.devices import fast_dtype, on_one_core, resolve_device
 from sam2_serving.pretrained import REPOSITORY
 
 NANO = REPOSITORY / "checkpoints/nano/nano.pt"
@@ -119,3 +119,18 @@ def test_the_numeric_path_names_what_decides_the_last_bits():
         torch.set_num_threads(threads)
     assert model.numeric_path != other.numeric_path
     assert model.numeric_path == load_model(NANO, "cpu", "float32").numeric_path
+
+
+def test_one_core_for_now():
+    def inside() -> int:
+        with pytest.raises(ZeroDivisionError), on_one_core():
+            seen.append(torch.get_num_threads())
+            _ = 1 / 0
+        return torch.get_num_threads()
+
+    seen, before = [], torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert (inside(), seen) == (2, [1])
+    finally:
+        torch.set_num_threads(before)
