@@ -17,7 +17,8 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from supervisely.sly_logger import logger
 
-from sam2_serving.engine import Busy, Cancelled, EngineClosed
+from sam2_serving.engine import Busy, Cancelled, EngineClosed, OutOfMemory
+from sam2_serving.engine.shortage import is_out_of_memory
 from sam2_serving.images import ImageTooLarge, UnreadableImage
 
 REQUEST_ID_HEADER = "X-Request-Id"
@@ -139,6 +140,13 @@ class Overloaded(AppError):
     status = 503
 
 
+class NotEnoughMemory(AppError):
+    """The device or the machine has no memory for this."""
+
+    status = 503
+    retry_after_s = 10.0
+
+
 class ClientGone(AppError):
     """The client closed the connection; nobody reads this answer."""
 
@@ -160,6 +168,12 @@ def as_app_error(error: Exception) -> AppError:
             overloaded = Overloaded("The server is busy: try again in a moment.")
             overloaded.retry_after_s = error.retry_after_s
             return overloaded
+        case OutOfMemory() | MemoryError():
+            return NotEnoughMemory(
+                "There is not enough memory for this now: try again, or ask for less at once."
+            )
+        case RuntimeError() if is_out_of_memory(error):
+            return as_app_error(OutOfMemory())
         case EngineClosed():
             return ModelNotReady("The model was stopped or replaced meanwhile: try again.")
         case Cancelled():

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from tqdm import tqdm
 
 from sam2_serving.commands.errors import UsageError
@@ -20,7 +19,7 @@ from sam2_serving.commands.formats import OutputFormat
 from sam2_serving.commands.inputs import ImageFile
 from sam2_serving.commands.run_folder import Done, RunFolder
 from sam2_serving.commands.tasks import Task
-from sam2_serving.engine import Engine, ImageKey, ImageSource
+from sam2_serving.engine import Engine, ImageKey, ImageSource, OutOfMemory
 from sam2_serving.engine.read_ahead import ReadAhead
 from sam2_serving.images import decode_image
 from sam2_serving.settings import server_settings
@@ -143,7 +142,7 @@ def _segment(
         image = task.segment(engine, file, source, (height, width))
     except ValueError as error:
         return str(error)
-    except (MemoryError, torch.OutOfMemoryError):
+    except (MemoryError, OutOfMemory):
         return _NO_MEMORY
     try:
         form.write(image)

@@ -6,7 +6,7 @@ from sam2_serving.engine.embedder import ImageSource
 from sam2_serving.engine.embedding_files import DiskTier
 from sam2_serving.engine.embeddings import ImageKey
 from sam2_serving.engine.engine import Engine, Segmentation
-from sam2_serving.engine.errors import Busy, Cancelled, EngineClosed
+from sam2_serving.engine.errors import Busy, Cancelled, EngineClosed, OutOfMemory
 from sam2_serving.engine.observing import Observer
 from sam2_serving.engine.scheduler import Priority
 from sam2_serving.engine.stats import EngineStats
@@ -37,6 +37,7 @@ __all__ = [
     "ObjectOnFrame",
     "ObjectToTrack",
     "Observer",
+    "OutOfMemory",
     "Priority",
     "Segmentation",
     "TrackedFrame",

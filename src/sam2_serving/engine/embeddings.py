@@ -13,7 +13,7 @@ import torch
 
 from sam2_serving.engine.ahead import AheadCounters, AheadShare
 from sam2_serving.engine.cancel import CancelToken
-from sam2_serving.engine.errors import Busy, EngineClosed
+from sam2_serving.engine.errors import Busy, EngineClosed, OutOfMemory
 from sam2_serving.engine.flights import Flight
 from sam2_serving.engine.turns import EncodeTurn
 from sam2_serving.model import ImageEmbedding
@@ -93,6 +93,10 @@ class _Shelf:
         if embedding is not None:
             self.bytes -= embedding.nbytes
         return embedding
+
+    def clear(self) -> None:
+        self.entries.clear()
+        self.bytes = 0
 
     def take_what_is_over_budget(self) -> list[tuple[EmbeddingKey, ImageEmbedding]]:
         taken = []
@@ -253,14 +257,26 @@ class EmbeddingStore:
             return self._fly(key, lambda: self._lift(host_copy), own)
         return self._fly(key, lambda: self._read(key) or self._count(make), own)
 
+    def make_room(self) -> None:
+        """Drop what lies on the device, whose memory is short; from now on keep less there.
+
+        The new budget is three quarters of what was too much, if embeddings were a large part.
+        """
+        with self._lock:
+            shelf = self._device
+            self._counters.evicted += len(shelf.entries)
+            if shelf.bytes >= shelf.tier.budget // 8:
+                shelf.tier = replace(shelf.tier, budget=shelf.bytes * 3 // 4)
+            shelf.clear()
+            self._ahead.clear()
+
     def close(self) -> None:
         """Forget everything and keep nothing from now on; those who wait get `EngineClosed`."""
         with self._lock:
             self._closed = True
             flights = list(self._in_flight.values())
             for shelf in filter(None, (self._device, self._host)):
-                shelf.entries.clear()
-                shelf.bytes = 0
+                shelf.clear()
             self._ahead.clear()
         if self._files is not None:
             self._files.close()
@@ -346,7 +362,7 @@ class EmbeddingStore:
         assert host is not None
         try:
             copy = transfer(lambda: embedding.to(host.tier.device))
-        except (Busy, EngineClosed, CancelledError):
+        except (Busy, EngineClosed, OutOfMemory, CancelledError):
             # not a reason to fail for the one whose embedding pushed this one out
             with self._lock:
                 self._counters.evicted += 1

@@ -26,7 +26,7 @@ from sam2_serving.engine.embeddings import (
     ImageKey,
     Tier,
 )
-from sam2_serving.engine.errors import Cancelled, EngineClosed
+from sam2_serving.engine.errors import Cancelled, EngineClosed, OutOfMemory
 from sam2_serving.engine.first_passes import FirstPasses
 from sam2_serving.engine.held_states import HeldStates
 from sam2_serving.engine.observing import NOBODY, Observer, timed
@@ -111,6 +111,7 @@ class Engine:
             client_limit,
             on_arrival=lambda: self._embedder.make_way(),
             observer=observer,
+            free_memory=self._free_memory,
         )
         on_cpu = model.device.type == "cpu"
         self._files = self._open_files(disk, model) if disk and disk.budget else None
@@ -150,6 +151,7 @@ class Engine:
             Busy: too much work is waiting, all in all or of this client.
             Cancelled: `cancel` was used.
             EngineClosed: the model was stopped.
+            OutOfMemory: the device has no memory for it.
             ValueError: no prompts, or pixels or a mask prompt of a wrong shape.
         """
         if prompts.is_empty:
@@ -209,7 +211,14 @@ class Engine:
                 asked = [prompts[at] for at in unit]
                 decode = partial(self._decode_many, embedding, asked, refine)
                 with timed(self._observer, "decode"):
-                    found = self._scheduler.run(Priority.MANY, decode, cancel, job, source.client)
+                    try:
+                        found = self._scheduler.run(
+                            Priority.MANY, decode, cancel, job, source.client
+                        )
+                    except OutOfMemory:
+                        if len(unit) == 1:
+                            raise
+                        found = self._one_by_one(embedding, asked, refine, source.client, cancel)
                 self._observer.together("prompts", len(unit))
                 for at, finish in zip(unit, found, strict=True):
                     yield at, finish()
@@ -380,6 +389,34 @@ class Engine:
             remember=lambda first, make: self._first_passes.get_or_make((key, first), make),
         )
         return self._finish(prediction, embedding.image_size)
+
+    def _one_by_one(
+        self,
+        embedding: ImageEmbedding,
+        prompts: Sequence[Prompts],
+        refine: Refine,
+        client: str,
+        cancel: CancelToken | None,
+    ) -> list[Callable[[], Segmentation]]:
+        """Answer what does not fit the device together; equal to it up to rounding."""
+
+        def decode(one: Prompts) -> Callable[[], Segmentation]:
+            prediction = segment(self._open_model(), embedding, one, refine)
+            return self._finish(prediction, embedding.image_size)
+
+        return [
+            self._scheduler.run(Priority.MANY, partial(decode, one), cancel, client=client)
+            for one in prompts
+        ]
+
+    def _free_memory(self) -> None:
+        """Drop what is only kept to be faster; on the device thread."""
+        self._store.make_room()
+        self._first_passes.clear()
+        self._held_states.clear()
+        gc.collect()
+        if self._model is not None:
+            free_cached_memory(self._model.device)
 
     def _finish(
         self, prediction: Prediction, image_size: tuple[int, int]

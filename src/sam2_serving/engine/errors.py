@@ -17,5 +17,12 @@ class Cancelled(Exception):
     """The work was cancelled before it was done."""
 
 
+class OutOfMemory(Exception):
+    """The device has no memory for this, not even with nothing else in it."""
+
+    def __init__(self) -> None:
+        super().__init__("The device has not enough memory for this.")
+
+
 class EngineClosed(Exception):
     """The model was stopped or replaced."""

@@ -72,6 +72,12 @@ class HeldStates:
             self._drop(key)
             return True
 
+    def clear(self) -> None:
+        """Drop everything."""
+        with self._lock:
+            self._states.clear()
+            self._bytes = 0
+
     def close(self) -> None:
         """Drop everything, and hold nothing from now on."""
         with self._lock:

@@ -15,6 +15,7 @@ are its own.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable
@@ -26,12 +27,14 @@ from typing import Any, TypeVar
 
 from sam2_serving.engine.cancel import CancelToken
 from sam2_serving.engine.costs import UnitCosts
-from sam2_serving.engine.errors import Busy, ClientBusy, EngineClosed
+from sam2_serving.engine.errors import Busy, ClientBusy, EngineClosed, OutOfMemory
 from sam2_serving.engine.observing import NOBODY, Observer
+from sam2_serving.engine.shortage import FreeMemory, forget_frames, is_out_of_memory
 from sam2_serving.model.devices import take_all_cores
 from sam2_serving.model.parts import InParts, Parts
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 MAX_PASSED_OVER = 9
 """A job's next unit runs at the latest as the tenth, if at most ten jobs wait; if more do, every
@@ -67,9 +70,11 @@ class _Work:
 
     def __init__(self, call: Callable[[], Any]) -> None:
         self.in_parts = isinstance(call, InParts)
-        self.begun = self.finished = False
+        self.finished = False
         self.result: Any = None
-        self._parts = _in_parts(call)
+        self.is_second_try = False
+        self._call = call
+        self._start()
 
     def advance(self) -> None:
         """Do the next part."""
@@ -79,9 +84,19 @@ class _Work:
         except StopIteration as end:
             self.finished, self.result = True, end.value
 
+    def try_again(self) -> None:
+        """Begin anew."""
+        self.close()
+        self._start()
+        self.is_second_try = True
+
     def close(self) -> None:
         """Give back what the parts done so far hold."""
         self._parts.close()
+
+    def _start(self) -> None:
+        self.begun = False
+        self._parts = _in_parts(self._call)
 
 
 @dataclass(eq=False)
@@ -126,6 +141,7 @@ class Scheduler:
         on_arrival: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         observer: Observer = NOBODY,
+        free_memory: FreeMemory = lambda: None,
     ) -> None:
         """Start the worker.
 
@@ -137,9 +153,13 @@ class Scheduler:
                 who queued it.
             clock: seconds.
             observer: is told how long units waited and ran.
+            free_memory: called on the device thread when its memory was not enough for a unit,
+                which is then begun anew, once. What is raised if that does not help either:
+                `OutOfMemory`.
         """
         self.costs = UnitCosts()
         self._observer = observer
+        self._free_memory = free_memory
         self._queue_limit = queue_limit
         self._client_limit = queue_limit if client_limit is None else client_limit
         self._on_arrival = on_arrival
@@ -342,6 +362,10 @@ class Scheduler:
                 while not (work.finished or self._makes_way(unit, until)):
                     unit.context.run(work.advance)
         except BaseException as error:  # the one who waits decides what it means
+            if is_out_of_memory(error):
+                forget_frames(error)
+                self._run_short(unit, began, error)
+                return
             self._tell(unit, began, ended=True)
             unit.future.set_exception(error)
             # the error's traceback holds this frame: without this, frame and error hold each other
@@ -352,6 +376,18 @@ class Scheduler:
                 unit.future.set_result(work.result)
             else:
                 self._put_back(unit)
+
+    def _run_short(self, unit: _Unit, began: float, error: BaseException) -> None:
+        """Begin a unit anew that the device had no memory for, with nothing else in it."""
+        logger.warning("The device is out of memory: %s", error)
+        again = not unit.work.is_second_try
+        self._tell(unit, began, ended=not again)
+        unit.work.try_again()
+        self._free_memory()
+        if again:
+            self._run(unit)
+        else:
+            unit.future.set_exception(OutOfMemory())
 
     def _tell(self, unit: _Unit, began: float, *, ended: bool) -> None:
         """Count the turn that began then; tell of a unit that ends, before its answer is out."""
