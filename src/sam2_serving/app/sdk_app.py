@@ -22,6 +22,7 @@ from supervisely.nn.utils import CheckpointInfo
 from supervisely.sly_logger import logger
 
 from sam2_serving.app import environment, logs
+from sam2_serving.app.access import AccessKey
 from sam2_serving.app.addresses import ServerPolicy
 from sam2_serving.app.deployment import Deployment
 from sam2_serving.app.monitoring import route_names
@@ -156,8 +157,13 @@ class SdkApp(PromptableSegmentation):  # type: ignore[misc]
                 route_names(_paths),
                 self.settings.log_format,
                 self.shutdown,
+                self._access_key(),
             )
         return self._guard
+
+    def _access_key(self) -> AccessKey:
+        key = self.settings.access_key
+        return AccessKey(None if key is None else key.get_secret_value())
 
     def run(self) -> None:
         """Listen on the address of the server settings until stopped."""

@@ -19,6 +19,7 @@ from supervisely import is_production
 from supervisely.sly_logger import logger
 
 from sam2_serving.app import logs, redaction
+from sam2_serving.app.access import AccessKey
 from sam2_serving.app.addresses import ServerPolicy
 from sam2_serving.app.bodies import dump_json, parse_json
 from sam2_serving.app.exchange import SMART_TOOL, Exchange, Message, Receive, Scope, Send
@@ -97,6 +98,7 @@ class Guard:
         route_of: Callable[[str], str] = lambda _: "other",
         log_format: logs.LogFormat = "sdk",
         shutdown: Shutdown | None = None,
+        access: AccessKey | None = None,
     ) -> None:
         """Stand before `app`.
 
@@ -111,7 +113,9 @@ class Guard:
             route_of: names a path's route for metrics and traces.
             log_format: see `logs`.
             shutdown: what ends the process; its signal handlers are installed with the first scope.
+            access: what callers must bring.
         """
+        self._access = access or AccessKey(None)
         self._shutdown = shutdown or Shutdown()
         self._route_of = route_of
         self._log_format = log_format
@@ -123,7 +127,7 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if scope["type"] == "websocket" and _comes_from_elsewhere(scope):
+        if scope["type"] == "websocket" and self._is_stranger(scope):
             await _refuse_websocket(receive, send)
             return
         if scope["type"] != "http":
@@ -168,6 +172,9 @@ class Guard:
     async def _admit(self, exchange: Exchange, receive: Receive) -> Receive | None:
         """Return the `receive` for the app behind, or None if the request is answered already."""
         path = exchange.path
+        self._access.check(path, exchange.scope["headers"])
+        if not is_production():
+            self._access.warn_if_open(_listens_on(exchange.scope))
         if path in _CLOSED or (path in _CLOSED_OUTSIDE_THE_PLATFORM and not is_production()):
             raise MediaNotFound("There is nothing here.")
         if path == _SESSION_INFO:
@@ -197,6 +204,14 @@ class Guard:
         if len(body) < _LONG_TO_PARSE:
             return exchange.replay(rewrite(), receive)
         return exchange.replay(await anyio.to_thread.run_sync(rewrite), receive)
+
+    def _is_stranger(self, scope: Scope) -> bool:
+        """Tell whether a websocket comes from another site, or without the access key."""
+        try:
+            self._access.check(str(scope["path"]), scope["headers"])
+        except AppError:
+            return True
+        return _comes_from_elsewhere(scope)
 
     def _limit(self, exchange: Exchange) -> int:
         if exchange.is_json and exchange.path not in _LARGE_BODIES:
@@ -233,8 +248,12 @@ def _comes_from_elsewhere(scope: Scope) -> bool:
     if is_production():
         return False  # behind the platform's proxy the host is another one
     headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+    return comes_from_elsewhere(headers, _listens_on(scope))
+
+
+def _listens_on(scope: Scope) -> str | None:
     server = scope.get("server")
-    return comes_from_elsewhere(headers, server[0] if server else None)
+    return server[0] if server else None
 
 
 async def _refuse_websocket(receive: Receive, send: Send) -> None:
