@@ -11,6 +11,7 @@ import copy
 import hashlib
 import json
 import os
+import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from supervisely.sly_logger import logger
 
 from sam2_serving.app import telemetry
 from sam2_serving.app.addresses import ServerPolicy
+from sam2_serving.app.platform.breaker import Breaker, PlatformSilent, PlatformUnreachable
 from sam2_serving.app.reporting import (
     AppError,
     BadRequest,
@@ -117,13 +119,15 @@ def nonsense(what: str) -> PlatformUnavailable:
 class PlatformClient:
     """The few routes of the platform that the app calls. Thread-safe."""
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, breaker: Breaker | None = None) -> None:
         """Make a client.
 
         Args:
             timeout_s: time that one call may take from first to last byte, seconds.
+            breaker: keeps calls from a platform that has not answered for a while.
         """
         self._timeout_s = timeout_s
+        self._breaker = breaker or Breaker()
         self._given_up = CancelToken()
         # Redirects are not followed: the token must not travel to where an answer points.
         self._client = httpx.Client(
@@ -259,8 +263,10 @@ class PlatformClient:
         deadline = time.monotonic() + self._timeout_s
         for attempt in range(1, tries + 1):
             try:
-                with telemetry.platform_call(route):
+                with self._breaker.call(caller.server), telemetry.platform_call(route):
                     return self._try(caller, route, body, what, max_bytes, deadline)
+            except PlatformSilent:
+                raise
             except PlatformUnavailable as problem:
                 logger.warning(
                     "Platform call failed",
@@ -268,7 +274,7 @@ class PlatformClient:
                 )
                 if attempt == tries or time.monotonic() + PAUSE_S >= deadline:
                     raise
-                time.sleep(PAUSE_S)
+                time.sleep(PAUSE_S * random.uniform(0.5, 1.5))
         raise AssertionError("unreachable")
 
     def stream(
@@ -310,7 +316,7 @@ class PlatformClient:
         except httpx.TimeoutException as error:
             raise _too_slow() from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise PlatformUnavailable(
+            raise PlatformUnreachable(
                 f"The platform at {caller.server} cannot be reached: {type(error).__name__}."
             ) from error
 
