@@ -29,7 +29,8 @@ COPIED = 256 * 2**20
 
 def seconds(model: SegmentationModel, call: Callable[[], object], repeats: int) -> float:
     """Return the median."""
-    return by_turns({"it": waits(model, call)}, repeats)["it"].median
+    timed = torch.inference_mode()(waits(model, call))
+    return by_turns({"it": timed}, repeats)["it"].median
 
 
 def flops(call: Callable[[], object]) -> int:
