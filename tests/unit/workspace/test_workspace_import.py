@@ -126,7 +126,7 @@ def test_a_name_never_leads_out(shelf: Running, path: str) -> None:
 
 def test_a_link_out_of_the_folder_is_not_followed(shelf: Running) -> None:
     before = set(root_of(shelf).parent.rglob("*"))
-    answer = send(shelf, "out/secret2.png", picture(6))
+    answer = send(shelf, "out/new/secret2.png", picture(6))
     assert answer.status_code == 400
     assert "leads out" in answer.json()["message"]
     assert set(root_of(shelf).parent.rglob("*")) == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,3 +121,44 @@ def test_what_is_no_project_is_refused(tmp_path: Path) -> None:
         assert (answer.status_code, "no COCO file" in answer.text) == (400, True)
         assert _bring(running, tmp_path / "no.zip", "two").status_code == 400
     assert list((tmp_path / "media").iterdir()) == []
+
+
+def _zip(entries: dict[str, bytes]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as made:
+        for name, one in entries.items():
+            made.writestr(name, one)
+    return content.getvalue()
+
+
+def _spoilt(content: bytes, damage: str) -> bytes:
+    """A zip whose table is well, but not what it tells of."""
+    at = content.index(b"PK\x01\x02")
+    if damage == "password":
+        return content[: at + 8] + b"\x01" + content[at + 9 :]
+    if damage == "packing":
+        return content[: at + 10] + b"\x62" + content[at + 11 :]
+    return content.replace(b'"images"', b'"imagez"', 1)  # its checksum is another
+
+
+@pytest.mark.parametrize("damage", ["password", "packing", "checksum"])
+def test_a_damaged_zip_is_refused_in_words(tmp_path: Path, damage: str) -> None:
+    app = _workspace(tmp_path / "media", tmp_path / "data")
+    good = _zip({"a.json": b'{"images": [], "annotations": [], "categories": []}'})
+    with serving(app) as url:
+        running = Running(url, app)
+        (tmp_path / "bad.zip").write_bytes(_spoilt(good, damage))
+        answer = _bring(running, tmp_path / "bad.zip", damage)
+        assert answer.status_code == 400, answer.text
+        assert "a.json" in answer.json()["message"]
+
+
+def test_what_macos_adds_to_a_zip_is_not_read(tmp_path: Path) -> None:
+    app = _workspace(tmp_path / "media", tmp_path / "data")
+    good = b'{"images": [], "annotations": [], "categories": []}'
+    with serving(app) as url:
+        running = Running(url, app)
+        entries = {"a.json": good, "__MACOSX/._a.json": b"\x00\x05\x16\x07"}
+        (tmp_path / "mac.zip").write_bytes(_zip(entries))
+        answer = _bring(running, tmp_path / "mac.zip", "mac")
+        assert answer.status_code == 201, answer.text

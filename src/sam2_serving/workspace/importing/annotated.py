@@ -142,14 +142,14 @@ class _Bringing:
         objects: dict[Hashable, int] = {}
         has_objects = entity.kind in ("video", "volume")
         for number, one in enumerate(item.labels):
-            label = MaskLabel(
-                description=one.description,
-                nnCreated=one.nn_created,
-                nnUpdated=one.nn_updated,
-                smartToolInput=one.prompt,
-            )
-            content = LabelContent(one.geometry_type, one.geometry, label)
             try:
+                label = MaskLabel(
+                    description=one.description,
+                    nnCreated=one.nn_created,
+                    nnUpdated=one.nn_updated,
+                    smartToolInput=one.prompt,
+                )
+                content = LabelContent(one.geometry_type, one.geometry, label)
                 owner = classes[one.class_title]
                 place = place_of(entity, one.place, None)
                 figure = new_figure(self.caller, place, owner, content, str(item.path), True)

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+import lzma
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import PurePosixPath
 from types import TracebackType
 from typing import IO, Any, BinaryIO
 
 MOST_JSON = 1 << 30
 """Bytes of a file with annotations."""
+
+DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
+"""What reading an entry may raise: none of these is a ValueError or an OSError.
+
+RuntimeError is said of entries with a password, NotImplementedError (which is one) of unknown ways
+to pack them."""
 
 
 class Bundle:
@@ -25,7 +35,7 @@ class Bundle:
             self._zip = zipfile.ZipFile(file)
         except zipfile.BadZipFile as error:
             raise ValueError(f"not a readable zip ({error})") from error
-        entries = [one for one in self._zip.infolist() if not one.is_dir()]
+        entries = [one for one in self._zip.infolist() if not one.is_dir() and _is_meant(one)]
         if sum(one.file_size for one in entries) > most_bytes:
             raise ValueError(f"it unpacks to more than {most_bytes >> 20} MiB")
         self._entries = {PurePosixPath(one.filename): one for one in entries}
@@ -52,9 +62,18 @@ class Bundle:
         """Whether there is a file of this name."""
         return name in self._entries
 
-    def open(self, name: PurePosixPath) -> IO[bytes]:
-        """Open a file to be read."""
-        return self._zip.open(self._entries[name])
+    @contextmanager
+    def open(self, name: PurePosixPath) -> Iterator[IO[bytes]]:
+        """Open a file to be read.
+
+        Raises:
+            ValueError: also while it is read: it is damaged, or needs a password.
+        """
+        try:
+            with self._zip.open(self._entries[name]) as file:
+                yield file
+        except DAMAGE as error:
+            raise ValueError(f"cannot be unpacked: {error}") from error
 
     def json(self, name: PurePosixPath) -> Any:
         """Return what a JSON file holds.
@@ -67,5 +86,12 @@ class Bundle:
         try:
             with self.open(name) as file:
                 return json.load(file)
-        except (ValueError, zipfile.BadZipFile) as error:
+        except ValueError as error:
             raise ValueError(f"{name}: not readable as JSON ({error})") from error
+
+
+def _is_meant(entry: zipfile.ZipInfo) -> bool:
+    """Systems put hidden files into zips, macOS one beside each file, with that file's ending."""
+    parts = PurePosixPath(entry.filename).parts
+    hidden = any(part.startswith(".") and part != ".." for part in parts)
+    return "__MACOSX" not in parts and not hidden

@@ -12,6 +12,7 @@ import pycocotools.mask
 
 from sam2_serving.masks import encode_bitmap
 from sam2_serving.workspace.importing.bundle import Bundle
+from sam2_serving.workspace.importing.incoming import MOST_PIXELS
 from sam2_serving.workspace.importing.labels import Found, Item, Label
 
 
@@ -37,7 +38,7 @@ def read_coco(bundle: Bundle) -> Found:
         known = True
         try:
             _read(bundle, name, content, found)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"{name}: not as COCO has it ({error!r})") from error
     if not known:
         raise ValueError("no project of the platform and no COCO file is in it")
@@ -58,6 +59,8 @@ def _read(bundle: Bundle, file: PurePosixPath, content: dict[str, Any], found: F
             items[path] = Item(path, entry)
             found.items.append(items[path])
         size = int(image["height"]), int(image["width"])
+        if not 0 < size[0] * size[1] <= MOST_PIXELS:
+            raise ValueError(f"{file}: {path} has {size[1]} x {size[0]} pixels")
         for one in of_image[image["id"]]:
             labels = list(_labels(one, place, titles[one["category_id"]], size))
             items[path].labels.extend(labels)

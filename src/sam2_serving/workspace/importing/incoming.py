@@ -59,9 +59,10 @@ class Incoming:
             raise ValueError("no image, video, volume or point cloud that can be shown here")
         self._media, self._path = media, path
         self._folder = media.root / path.parent
-        self._made = _make_folders(media.root, path.parent)
+        # First: else folders would be made where the link leads.
         if not self._folder.resolve().is_relative_to(media.root):
             raise ValueError("its folder is a link that leads out of the media folder")
+        self._made = _make_folders(media.root, path.parent)
         self._part = self._folder / f".{secrets.token_hex(8)}{path.suffix.lower()}"
         self.file: BinaryIO = self._part.open("xb")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -12,6 +13,7 @@ from sam2_serving.workspace.volumes import NORMALS
 
 _META = "meta.json"
 _ITEMS = {"img": "image", "video": "video", "volume": "volume"}
+_COLOR = re.compile("#[0-9a-fA-F]{6}")
 _SHAPES = ("bitmap", "polygon", "rectangle", "point")
 
 
@@ -29,8 +31,11 @@ def read_projects(bundle: Bundle) -> Found:
     found = Found()
     roots = [name.parent for name in bundle.names if name.name == _META]
     for root in roots:
-        for one in _list(bundle.json(root / _META), "classes"):
-            found.classes.setdefault(str(one["title"]), one.get("color"))
+        try:
+            for one in _list(bundle.json(root / _META), "classes"):
+                found.classes.setdefault(str(one["title"]), _color(one))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{root / _META}: not as the format has it ({error!r})") from error
         for name in bundle.names:
             if name.parent.name in _ITEMS and name.is_relative_to(root):
                 _read_item(bundle, root, name, found)
@@ -99,7 +104,12 @@ def _label(
 
 def _plane(plane: dict[str, Any]) -> str:
     normal = tuple(int(plane["normal"][axis]) for axis in "xyz")
-    return next(name for name, one in NORMALS.items() if one == normal)
+    return {one: name for name, one in NORMALS.items()}[normal]
+
+
+def _color(one: dict[str, Any]) -> str | None:
+    color = one.get("color")
+    return color.upper() if isinstance(color, str) and _COLOR.fullmatch(color) else None
 
 
 def _place(dataset: PurePosixPath) -> PurePosixPath:
