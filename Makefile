@@ -86,6 +86,7 @@ lock: $(READY) $(TOOLS)/.ready
 audit: $(TOOLS)/.ready
 	@cat docker/requirements/*.txt > build/all.txt
 	@$(TOOLS)/bin/pip-audit --disable-pip --require-hashes -r build/all.txt > build/audit.txt 2>&1; found=$$?; \
+	if grep -qE "^Found [0-9]+ known" build/audit.txt; then cat build/audit.txt; exit 1; fi; \
 	if grep -qE "could not be audited|ConnectionError|Max retries|ServiceError|Timeout" build/audit.txt; then \
 		grep -vE "could not be audited" build/audit.txt | tail -40; \
 		echo "NOT AUDITED: the advisory service was not reached, for all or some packages."; exit 0; \
