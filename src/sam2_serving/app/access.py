@@ -1,7 +1,7 @@
 """A key that every caller must bring, for an app that is reached without the platform's proxy.
 
 The app itself knows nobody: whoever reaches its port may replace the model, start jobs and stop
-those of others (contract, section 7.2 S11). On the platform its proxy stands in front.
+those of others. On the platform its proxy stands in front.
 """
 
 from __future__ import annotations
