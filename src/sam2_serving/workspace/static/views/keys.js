@@ -48,8 +48,6 @@ export const KEYS = [
       { keys: ["K"], words: "Play the video, pause", act: (to) => to.play() },
       { keys: ["T"], words: "Track", act: (to) => to.track() },
       { keys: ["J", "L"], words: "Video: previous, next frame that a person drew" },
-      { keys: ["Shift+J", "Shift+L"], words: "Video: where an object was lost" },
-      { keys: ["J", "L"], words: "Video: previous, next frame that a person drew" },
       { keys: ["Shift+J", "Shift+L"], words: "Video: previous, next frame on which an object was lost" },
       { keys: ["X"], words: "Volume: move the cross-hair to the pointer" },
       { keys: ["W+drag"], words: "Volume: window of intensities" },
