@@ -63,10 +63,13 @@ export class Saving {
       else if (state !== "error") this.say("There is no mask to save yet.");
       return null;
     }
-    const { id, objectId } = edited
+    const saved = edited
       ? await this.change(edited, place, object)
       : await saveFigure(place, { ...owner, ...object });
+    const { id, objectId } = saved;
     smartTool.saved(place, prompts);
+    // Clicks that came meanwhile go on from what was saved: nobody else has changed it.
+    if (smartTool.edited?.figure.id === id) smartTool.edited.figure = saved;
     if (edited) this.changes.forget(place);
     else this.changes.saved(place, id);
     this.store.set({ followed: objectId, joins: null });
