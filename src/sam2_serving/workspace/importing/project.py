@@ -103,8 +103,8 @@ def _label(
 
 
 def _plane(plane: dict[str, Any]) -> str:
-    normal = tuple(int(plane["normal"][axis]) for axis in "xyz")
-    return {one: name for name, one in NORMALS.items()}[normal]
+    x, y, z = (int(plane["normal"][axis]) for axis in "xyz")
+    return {one: name for name, one in NORMALS.items()}[x, y, z]
 
 
 def _color(one: dict[str, Any]) -> str | None:
