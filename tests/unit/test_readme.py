@@ -45,6 +45,18 @@ def test_the_commands_run(photo, command):
     assert main(shlex.split(command)) == 0
 
 
+CLI = (REPOSITORY / "docs" / "cli.md").read_text()
+SHOWN = re.findall(
+    r"^sam2-serving (.*)$", "\n".join(re.findall(r"```sh\n(.*?)```", CLI, re.S)), re.M
+)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("command", [one for one in SHOWN if "photo.jpg" in one or "clip" in one])
+def test_the_commands_of_the_reference_run(photo, command):
+    assert main(shlex.split(command)) == 0
+
+
 DOCUMENTS = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md"]
 DOCUMENTS += sorted((REPOSITORY / "docs").glob("*.md"))
 
