@@ -3,7 +3,7 @@
 Starts workspace and app with nano over the sample folder, does in a headless Chromium what a
 person does, and writes `docs/pictures/*.webp`:
 
-    PYTHONPATH=tests/browser python tools/pictures.py [NAME ...]
+    PYTHONPATH=tests/browser python tools/take_pictures.py [NAME ...]
 
 Look at each picture before it is committed.
 """
