@@ -106,6 +106,7 @@ def last_of(day: Day, job: str) -> str | None:
         time.sleep(0.2)
 
 
+@pytest.mark.long  # the app waits for as long as it may
 def test_terminated_while_the_platform_hangs(
     make_app: Callable[..., RunningApp], make_day: Callable[[RunningApp], Day]
 ) -> None:
