@@ -30,6 +30,7 @@ def running(
         app.stop()
 
 
+@pytest.mark.long  # an app of its own
 def test_a_click_is_upstreams_at_that_size(
     platform: Platform, app_environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -69,6 +69,7 @@ def answers(app: RunningApp, platform: Platform) -> list[bytes]:
     return found
 
 
+@pytest.mark.long  # four deploys
 def test_each_model_answers_as_if_it_were_the_only_one(
     page_app: RunningApp, fresh_app: RunningApp, other_model: Path, platform: Platform
 ) -> None:

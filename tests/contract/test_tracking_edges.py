@@ -155,6 +155,7 @@ def replaced(value: Any, path: tuple[Any, ...], odd: Any) -> Any:
 
 @pytest.mark.parametrize("most", [20, pytest.param(10_000, marks=pytest.mark.long)])
 @pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.long  # test_fuzz asks these routes too
 def test_whatever_stands_in_a_body_the_answer_is_no_server_error(timeline, route, most):
     context = timeline.inline(0, 1) | {
         "figureIds": [1],
