@@ -96,6 +96,7 @@ def test_paths_of_the_caller_are_not_looked_at(served: RunningApp) -> None:
     assert Path(info["deploy_params"]["model_files"]["checkpoint"]).name == "nano.pt"
 
 
+@pytest.mark.long  # retries
 def test_download_that_fails_leaves_the_old_model_serving(served: RunningApp) -> None:
     answer = deploy(served, "SAM 2.1 Hiera large")
     assert answer.status_code == 422

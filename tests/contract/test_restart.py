@@ -58,6 +58,7 @@ def before(
     return Before(answers, begun, later, platform.workspace.counts.read())
 
 
+@pytest.mark.long  # an app of its own
 def test_headless_start_calls_no_platform(before: Before) -> None:
     assert before.asked == {}
 

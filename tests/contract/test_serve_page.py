@@ -213,6 +213,7 @@ def test_every_widget_route_is_known(page: Page) -> None:
     assert all(route.count("/") == 2 for route in routes)
 
 
+@pytest.mark.long  # waits
 def test_buttons_wait_for_a_deploy_of_somebody_else(page: Page) -> None:
     """The sentence of `/deploy_from_api`; a stop in the middle would leave half a model served."""
     nano = {"model_name": "nano", "deploy_params": {"model_source": "Pretrained models"}}

@@ -70,6 +70,7 @@ def answers(app: RunningApp) -> dict[str, tuple[int, list[str]]]:
     return found
 
 
+@pytest.mark.long  # an app of its own
 def test_command_line_has_our_routes_and_guard(
     command_line_app: RunningApp, app: RunningApp
 ) -> None:

@@ -40,6 +40,7 @@ def test_answers_do_not_depend_on_who_else_asks(timeline):
     assert together == alone
 
 
+@pytest.mark.long  # a long clip
 def test_who_fetches_results_takes_no_frames_from_what_is_stored(timeline):
     ids = timeline.draw(0)
     track_id = timeline.track(0, CLIP_FRAMES - 1, ids)

@@ -66,6 +66,7 @@ def test_eight_objects():
     [("mask", False), pytest.param("box", True, marks=pytest.mark.long)],
     ids=str,
 )
+@pytest.mark.long  # seconds a frame
 def test_a_tiny_whose_memory_matters(kind, reverse):
     check_kind(loud_tiny(), photographed_clip(10), kind, 2, reverse, alone=0)
 

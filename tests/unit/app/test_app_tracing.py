@@ -112,6 +112,7 @@ def test_a_request_and_its_stages_are_spans_of_the_callers_trace(receiver: Recei
     assert "sam2-serving" in resource
 
 
+@pytest.mark.long  # a process of its own
 def test_nothing_is_imported_or_sent_unless_wanted(receiver: Receiver) -> None:
     assert answer_a_request() == ["None", "False"]
     off = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.address, "OTEL_TRACES_EXPORTER": "none"}
