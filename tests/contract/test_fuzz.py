@@ -189,21 +189,26 @@ def test_every_route_that_reads_a_body_is_drawn_from_its_model() -> None:
     assert tables - of_the_sdk == FORMS.keys()
 
 
-def test_some_hundred_requests(fuzzer: Fuzzer) -> None:
-    # each route is asked alike, whatever the examples are drawn from
+def ask(fuzzer: Fuzzer, count: int, derandomize: bool = False) -> None:
+    """Send drawn requests; each route is asked alike, whatever the examples are drawn from."""
+
     @settings(
-        max_examples=200,
+        max_examples=count,
         deadline=None,
-        derandomize=True,
+        derandomize=derandomize,
         database=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
     @given(fuzzer.requests())
-    def ask(request: Any) -> None:
+    def send(request: Any) -> None:
         fuzzer.send(request)
 
-    ask()
+    send()
+
+
+def test_some_hundred_requests(fuzzer: Fuzzer) -> None:
+    ask(fuzzer, 200, derandomize=True)
     assert fuzzer.app.is_online()
     assert fuzzer.codes[200] > 20
     assert fuzzer.codes[400] > 30
@@ -257,18 +262,7 @@ def test_20000_requests(own_app: RunningApp, platform: Platform, tmp_path: Path)
     began = time.monotonic()
 
     def ask_many(count: int) -> None:
-        @settings(
-            max_examples=count,
-            deadline=None,
-            database=None,
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(fuzzer.requests())
-        def ask(request: Any) -> None:
-            fuzzer.send(request)
-
-        ask()
+        ask(fuzzer, count)
         assert process.poll() is None
         assert own_app.is_online()
         sent = sum(fuzzer.codes.values())
